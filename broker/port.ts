@@ -1,0 +1,234 @@
+/**
+ * The broker as router and edge see it: five ports, each with its guarantees. Every sentence of guarantee is a test in
+ * `test/contract/`, run on each adapter. Nothing here knows AMQP; `broker/amqp` and `broker/memory` implement it.
+ */
+import type { IncomingEvent } from '../contracts/domain-event.ts';
+import type { Refusal } from '../contracts/errors.ts';
+import type { ChannelKey, EdgeId } from '../contracts/ids.ts';
+import type { Publication } from '../contracts/publication.ts';
+
+/** One supervised connection to a broker with everything that Warren does over it. */
+export interface Broker {
+  readonly domainEvents: DomainEvents;
+  readonly channelPublisher: ChannelPublisher;
+  readonly sessionQueues: SessionQueues;
+  readonly edgeQueues: EdgeQueues;
+  readonly edgeBus: EdgeBus;
+  status(): BrokerStatus;
+  /** Called after each change of `status().ready`. Returns the way to stop listening. */
+  onStatus(listener: (status: BrokerStatus) => void): () => void;
+  /** Closes everything that was opened through this broker. Idempotent; resolves within a few seconds, broker or not. */
+  close(): Promise<void>;
+}
+
+export interface BrokerStatus {
+  /** Publishing and consuming both work now. */
+  readonly ready: boolean;
+  /** One sentence for an operator: why not ready. Holds no credentials. */
+  readonly reason?: string;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Domain events in: one total order, at least once. */
+export interface DomainEvents {
+  /**
+   * Consumes the router's queue, which exists and is bound to the given patterns when this resolves; waits for the broker
+   * as long as that takes.
+   *
+   * - Of all consumers of the queue in the cluster one is active at a time; the next takes over within seconds of its end.
+   * - `handle` is called in queue order, each call after the former has returned its promise; up to `prefetch` promises are
+   *   unresolved at a time. Settlement follows queue order, whatever order the promises resolve in.
+   * - `done` removes the event. `dead-letter` removes it after the dead-letter queue has confirmed a copy with the reason.
+   * - A rejected promise means the event stays in the queue: consumption stops, and resumes from that event, in order, once the
+   *   broker is ready again. Events behind it that were handled already may be handled once more.
+   * - After a loss of the connection consumption resumes by itself; events that were not settled come again, in order.
+   */
+  consume(options: ConsumeOptions): Promise<Consumption>;
+
+  /**
+   * Publishes a domain event, as services do with their own AMQP client. For the embedded broker, tools and tests.
+   * Resolves when the broker has confirmed; rejects with `BrokerError`.
+   */
+  publish(event: OutgoingEvent): Promise<void>;
+}
+
+export interface ConsumeOptions {
+  /** AMQP topic patterns over the routing key. */
+  readonly patterns: readonly string[];
+  /** 1 to 1,000. */
+  readonly prefetch: number;
+  handle(event: IncomingEvent): Promise<Outcome>;
+}
+
+export type Outcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'dead-letter'; readonly refusal: Refusal };
+
+export interface Consumption {
+  /** Binds the new patterns before it unbinds those that are gone; no event that both sets match is missed. */
+  rebind(patterns: readonly string[]): Promise<void>;
+  /** Takes no further event, waits for those in hand to settle (at most `deadlineMs`), then lets go. Idempotent. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+export interface OutgoingEvent {
+  readonly routingKey: string;
+  readonly body: Buffer;
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly contentType?: string;
+  readonly messageId?: string;
+  readonly type?: string;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Publications out, to whoever is bound to their channel key. */
+export interface ChannelPublisher {
+  /**
+   * Resolves when the broker has confirmed the publication: from then on every queue that was bound to its key before the call
+   * holds it. `routed` is false when no queue was bound.
+   *
+   * - Calls reach the broker in call order, and so do their publications, per channel and over all channels.
+   * - Rejects at once with `broker_unavailable` while the broker is away or refuses publishers (memory or disk alarm), and with
+   *   `broker_busy` beyond the bound on unconfirmed publications; with `broker_timeout` when no confirm comes in time. After a
+   *   rejection the publication may or may not arrive. All pending calls are rejected before any later call can succeed.
+   */
+  publish(publication: Publication): Promise<{ readonly routed: boolean }>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** A message on its way to a socket. `body` is the text of the WebSocket frame. */
+export interface Delivery {
+  /** Names the delivery within its queue; passed back to `ack`. */
+  readonly tag: number;
+  /** Changes whenever the queue was re-opened: an acknowledgement of an earlier epoch is a no-op. */
+  readonly epoch: number;
+  readonly key: ChannelKey;
+  /** The exact channel name, for the check after a hashed key. */
+  readonly channel: string;
+  readonly id: string;
+  readonly body: Buffer;
+  readonly except?: string;
+  readonly traceparent?: string;
+  /** The broker has delivered it before, maybe to another edge. */
+  readonly redelivered: boolean;
+}
+
+/** One queue per connection. */
+export interface SessionQueues {
+  /**
+   * Opens a queue and starts to deliver; waits for the broker as long as that takes, or until `signal` aborts
+   * (then rejects with `closed` and leaves nothing behind).
+   */
+  open(spec: SessionSpec, receiver: SessionReceiver, signal?: AbortSignal): Promise<SessionQueue>;
+}
+
+export type SessionSpec =
+  /** Lives as long as its owner: exclusive, deleted on close. */
+  | { readonly kind: 'plain'; readonly prefetch: number; readonly maxLength: number }
+  /** Survives its owner for `windowMs`; found again under the same key on any edge. */
+  | {
+      readonly kind: 'continuity';
+      /** Hash of the session id: `[A-Za-z0-9_-]{22,64}`. */
+      readonly key: string;
+      readonly prefetch: number;
+      readonly maxLength: number;
+      readonly windowMs: number;
+    };
+
+export interface SessionReceiver {
+  /** In queue order, one call at a time, at most `prefetch` unacknowledged. Must not throw. */
+  delivered(delivery: Delivery): void;
+  /**
+   * The connection to the queue was lost. A plain queue is gone with all it held; the adapter makes a new one with the same
+   * bindings by itself and then calls `restored`. Tags of earlier deliveries mean nothing any more.
+   */
+  interrupted(): void;
+  restored(): void;
+}
+
+export interface SessionQueue {
+  /** True when a parked queue with this key was found, with all that came in meanwhile. Always false for plain queues. */
+  readonly resumed: boolean;
+  /**
+   * Resolves when the broker routes the key here: what is published afterwards is delivered. Idempotent.
+   * Waits while the broker is away; rejects with `closed` once the queue is closed or parked.
+   */
+  bind(key: ChannelKey): Promise<void>;
+  /** What was published before may still be delivered. Idempotent; resolves at once while the broker is away. */
+  unbind(key: ChannelKey): Promise<void>;
+  /** This delivery will not come again. A no-op for tags of an earlier epoch. */
+  ack(delivery: Pick<Delivery, 'tag' | 'epoch'>): void;
+  /**
+   * Lets go of a continuity queue: unacknowledged deliveries go back to its head in order, and it keeps collecting for its window.
+   * A plain queue is closed.
+   */
+  park(): Promise<void>;
+  /** Ends the session: the queue is deleted with its bindings. Idempotent. */
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** One queue per edge, for channels with many local subscribers. */
+export interface EdgeQueues {
+  open(
+    spec: { readonly edgeId: EdgeId; readonly maxLength: number },
+    receiver: EdgeQueueReceiver,
+  ): Promise<EdgeQueue>;
+}
+
+export interface EdgeQueueReceiver {
+  /** In queue order. Needs no acknowledgement: what the queue holds dies with its edge. */
+  delivered(delivery: Delivery): void;
+  /** What was published since the interruption and until `restored` is lost to this queue. */
+  interrupted(): void;
+  restored(): void;
+}
+
+export interface EdgeQueue {
+  /**
+   * Bindings are counted: the key stays bound until each `bind` had its `unbind`. Resolves when the broker routes the key here;
+   * waits while the broker is away; rejects with `closed`.
+   */
+  bind(key: ChannelKey): Promise<void>;
+  unbind(key: ChannelKey): Promise<void>;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What edges say to each other: presence, control, queries. At most once; order holds per sender. */
+export interface EdgeBus {
+  /** Joins the bus; every member listens to `all` and to its own id from the start. */
+  join(edgeId: EdgeId, receiver: EdgeBusReceiver): Promise<EdgeBusMember>;
+}
+
+/** `all`: every member. `edge`: one member. `topic`: members that listen to it. */
+export type BusAddress =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'edge'; readonly edgeId: EdgeId }
+  | { readonly kind: 'topic'; readonly topic: ChannelKey };
+
+export interface BusMessage {
+  readonly from: EdgeId;
+  readonly to: BusAddress['kind'];
+  readonly body: Buffer;
+}
+
+export interface EdgeBusReceiver {
+  /** A member hears its own messages too, so that all members see one order per sender. */
+  message(message: BusMessage): void;
+  interrupted(): void;
+  restored(): void;
+}
+
+export interface EdgeBusMember {
+  /** Resolves when the broker has confirmed; rejects with `BrokerError`. Calls reach the broker in call order. */
+  send(to: BusAddress, body: Buffer): Promise<void>;
+  listen(topic: ChannelKey): Promise<void>;
+  unlisten(topic: ChannelKey): Promise<void>;
+  leave(): Promise<void>;
+}

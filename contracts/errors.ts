@@ -1,0 +1,70 @@
+/**
+ * The catalogue of stable codes: each code, what it means and what to do about it. A test pins the list, docs/errors.md is
+ * printed from it, and dead letters, HTTP answers and error frames carry the code beside a text for people.
+ */
+
+/** Why an event was dead-lettered (`x-warren-reason`). */
+export const deadLetterCodes = {
+  invalid_json: 'The body is not JSON. Publish a JSON document in UTF-8.',
+  invalid_utf8: 'The body is not UTF-8.',
+  unsupported_encoding: 'The content-encoding is not supported. Publish the body uncompressed.',
+  too_large: 'The body exceeds the size limit for domain events.',
+  too_deep: 'The JSON nests deeper than 64 levels.',
+  invalid_cloudevent:
+    'A CloudEvents envelope lacks id, source, type or specversion 1.0, or holds an attribute of the wrong type.',
+  missing_field: 'A template names a field that the event does not have.',
+  invalid_field:
+    'A template needs text, a number or a boolean, and the field holds something else.',
+  invalid_segment:
+    'A value inserted into a channel name is empty or holds other characters than A-Z a-z 0-9 _ - = @ , ;.',
+  invalid_channel: 'The channel name that a rule yields is not a legal one.',
+  invalid_event_name:
+    'The event name that a rule yields is empty, too long or reserved for the protocol.',
+  invalid_socket_id: 'The socket id of `except` is not of the form 123.456.',
+  unsafe_integer:
+    'A projected integer lies beyond 2^53 and would change its value in the browser. Send it as text.',
+  payload_too_large:
+    'The data for the client exceeds the limit of the app. Project fewer fields, or raise limits.eventPayloadBytes.',
+  internal_error:
+    'The router failed on this event. This is a bug in Warren: please report it with the event.',
+} as const;
+
+export type DeadLetterCode = keyof typeof deadLetterCodes;
+
+/** Why an event was refused. */
+export interface Refusal {
+  readonly code: DeadLetterCode;
+  /** For people: names the rule and the field; never a payload value longer than a word. */
+  readonly text: string;
+}
+
+/** What the HTTP API and the authorization endpoint answer, as `{"error": text, "code": code}`. */
+export const httpCodes = {
+  bad_request: { status: 400, text: 'The request is malformed.' },
+  unauthorized: { status: 401, text: 'The signature or token does not hold.' },
+  forbidden: { status: 403, text: 'The request is understood and refused.' },
+  unknown_app: { status: 404, text: 'No app with this id.' },
+  not_found: { status: 404, text: 'No such path.' },
+  too_large: { status: 413, text: 'The body or the event data exceeds the limit.' },
+  broker_unavailable: {
+    status: 503,
+    text: 'The broker did not confirm. Nothing is known to be lost or delivered: publish again.',
+  },
+  internal_error: {
+    status: 500,
+    text: 'Warren failed on this request. This is a bug: please report it.',
+  },
+} as const;
+
+export type HttpCode = keyof typeof httpCodes;
+
+/** What a `pusher:error` frame says about a client frame; the socket stays open. */
+export const frameCodes = {
+  invalid_frame: 'The frame is not a JSON object with a string "event".',
+  too_deep: 'The JSON nests deeper than 64 levels.',
+  unknown_event: 'The event is neither a protocol event nor a client event.',
+  invalid_channel_name: 'The channel name is not a legal one.',
+  client_event_rejected: 'Client events are not available here.',
+} as const;
+
+export type FrameCode = keyof typeof frameCodes;

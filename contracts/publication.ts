@@ -1,0 +1,64 @@
+/**
+ * A publication: one event for one channel, encoded once, by whoever publishes it (router or HTTP API).
+ * Its body is the text of the WebSocket frame that browsers receive; nothing after this point parses or rebuilds it.
+ */
+import { randomUUID } from 'node:crypto';
+import type { AppId, ChannelKey, ChannelName, SocketId } from './ids.ts';
+import { channelKey } from './routing-key.ts';
+
+export interface Publication {
+  readonly appId: AppId;
+  readonly channel: ChannelName;
+  readonly key: ChannelKey;
+  /** The publication id: the publisher's `message_id`, else random. Carried in the frame and as AMQP `message_id`. */
+  readonly id: string;
+  /** UTF-8 JSON text of the frame: event, channel, data, id. */
+  readonly body: Buffer;
+  /** This socket does not get it. */
+  readonly except?: SocketId;
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+export interface PublicationInput {
+  readonly appId: AppId;
+  readonly channel: ChannelName;
+  readonly event: string;
+  /** The text that the client's `data` will be, byte for byte. */
+  readonly data: string;
+  readonly id?: string;
+  readonly except?: SocketId;
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+/** Longest id that is carried on; a longer `message_id` is replaced by a random one. */
+const maxPublicationIdLength = 200;
+
+/** Encodes the frame. All text must be well-formed, or it would not survive UTF-8. */
+export function createPublication(input: PublicationInput): Publication {
+  const given = input.id;
+  const usable = given !== undefined && given !== '' && given.length <= maxPublicationIdLength;
+  const id = usable && given.isWellFormed() ? given : randomUUID();
+  const frame =
+    `{"event":${JSON.stringify(input.event)},"channel":${JSON.stringify(input.channel)}` +
+    `,"data":${JSON.stringify(input.data)},"id":${JSON.stringify(id)}}`;
+  return {
+    appId: input.appId,
+    channel: input.channel,
+    key: channelKey(input.appId, input.channel),
+    id,
+    body: Buffer.from(frame, 'utf8'),
+    ...(input.except === undefined ? {} : { except: input.except }),
+    ...(input.traceparent === undefined ? {} : { traceparent: input.traceparent }),
+    ...(input.tracestate === undefined ? {} : { tracestate: input.tracestate }),
+  };
+}
+
+/** AMQP headers of a publication. `x-channel` lets an edge check the exact name where a long key was hashed. */
+export const publicationHeaders = {
+  channel: 'x-channel',
+  except: 'x-except',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+} as const;

@@ -1,0 +1,68 @@
+/**
+ * warren.yaml as the program sees it: checked, defaults filled in, ids parsed. The text form and its checks are in
+ * `contracts/warren.schema.json` and `config/`.
+ */
+import type { AppId } from './ids.ts';
+import type { AppLimits } from './pusher/limits.ts';
+
+export interface WarrenConfig {
+  /** At least one; ids and keys are unique. */
+  readonly apps: readonly AppConfig[];
+  /** In file order, which is the order in which they apply. */
+  readonly events: readonly EventRule[];
+  /** In file order; the first whose name matches decides. */
+  readonly channels: readonly ChannelRule[];
+  readonly auth?: AuthConfig;
+}
+
+export interface AppConfig {
+  readonly id: AppId;
+  readonly key: string;
+  readonly secret: string;
+  /** Exact origins, or `*`. Used for the WebSocket handshake and for CORS on the authorization endpoint. */
+  readonly allowedOrigins: readonly string[];
+  readonly limits: AppLimits;
+}
+
+/** One domain event to any number of publications. */
+export interface EventRule {
+  /** Place in the file, from 0: names the rule in messages. */
+  readonly index: number;
+  readonly app: AppId;
+  /** AMQP topic pattern over the routing key. */
+  readonly on: string;
+  /** CEL over `data`, `event`, `headers`, `key`; an error counts as no. */
+  readonly when?: string;
+  /** Templates that yield channel names. */
+  readonly to: readonly string[];
+  /** Template of the event name at the client. */
+  readonly as?: string;
+  /** Map of templates, or one path as a template; absent: the payload, byte for byte. */
+  readonly data?: string | Readonly<Record<string, string>>;
+  /** Template of the socket id that is left out. */
+  readonly except?: string;
+}
+
+/** Who may subscribe to the channels that a name pattern describes. */
+export interface ChannelRule {
+  readonly index: number;
+  readonly app: AppId;
+  /** A channel name with `{parameters}`; each stands for one or more characters other than a dot. */
+  readonly name: string;
+  /** CEL over `claims`, `user` and the parameters; an error counts as no. */
+  readonly allow: string;
+}
+
+export interface AuthConfig {
+  readonly jwt: JwtConfig;
+}
+
+export interface JwtConfig {
+  /** Shared secret of HS256. */
+  readonly secret: string;
+  readonly algorithms: readonly ['HS256'];
+  readonly issuer?: string;
+  readonly audience?: string;
+  /** The claim that holds the user id. */
+  readonly userClaim: string;
+}
