@@ -252,7 +252,7 @@ export function readSettings(
       break;
     }
   }
-  const read = (name: SettingName) => valueOf(name, given.get(name), problems);
+  const read = (name: SettingName) => settingValue(name, given.get(name), problems);
   const text = (name: SettingName) => String(read(name) ?? '');
   const optional = (name: SettingName) => (given.has(name) ? text(name) : undefined);
   const number = (name: SettingName) => Number(read(name));
@@ -335,7 +335,7 @@ function textOf(
   }
 }
 
-function valueOf(
+function settingValue(
   name: SettingName,
   raw: string | undefined,
   problems: SettingProblem[],
