@@ -1,20 +1,35 @@
 /** What can go wrong between Warren and its broker. */
 
-export type BrokerErrorCode =
-  /** No connection, or it broke before the broker confirmed. Nothing is known about the message: publish again. */
-  | 'broker_unavailable'
-  /** The broker took the message and refused it (negative confirm). */
-  | 'broker_refused'
-  /** The broker has not answered within the deadline. */
-  | 'broker_timeout'
-  /** Too many unconfirmed publications are under way. */
-  | 'broker_busy'
-  /** Permissions forbid it; trying again changes nothing. */
-  | 'broker_forbidden'
-  /** The name is taken by something with other properties, or what is needed does not exist. */
-  | 'broker_topology'
-  /** The handle was closed by its owner. */
-  | 'closed';
+interface BrokerErrorMeaning {
+  readonly text: string;
+  /** True where the same call may succeed later. */
+  readonly retryable: boolean;
+}
+
+/** Each code, what it means and whether trying again can help; docs/errors.md is printed from it. */
+export const brokerErrors = {
+  broker_unavailable: {
+    text: 'No connection, or it broke before the broker confirmed. Nothing is known about the message: publish again.',
+    retryable: true,
+  },
+  broker_refused: {
+    text: 'The broker took the message and refused it (negative confirm).',
+    retryable: true,
+  },
+  broker_timeout: { text: 'The broker has not answered within the deadline.', retryable: true },
+  broker_busy: { text: 'Too many unconfirmed publications are under way.', retryable: true },
+  broker_forbidden: {
+    text: 'Permissions forbid it. Trying again changes nothing.',
+    retryable: false,
+  },
+  broker_topology: {
+    text: 'The name is taken by something with other properties, or what is needed does not exist.',
+    retryable: false,
+  },
+  closed: { text: 'The handle was closed by its owner.', retryable: false },
+} as const satisfies Record<string, BrokerErrorMeaning>;
+
+export type BrokerErrorCode = keyof typeof brokerErrors;
 
 export class BrokerError extends Error {
   readonly code: BrokerErrorCode;
@@ -25,6 +40,6 @@ export class BrokerError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'BrokerError';
     this.code = code;
-    this.retryable = code !== 'broker_forbidden' && code !== 'broker_topology' && code !== 'closed';
+    this.retryable = brokerErrors[code].retryable;
   }
 }

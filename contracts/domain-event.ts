@@ -49,7 +49,9 @@ export interface EnvelopeLimits {
 export const defaultEnvelopeLimits: EnvelopeLimits = { maxBytes: 1024 * 1024 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
-const traceparentPattern = /^[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+/** W3C Trace Context, level 1: version ff and ids of zeros are invalid. */
+const traceparentPattern =
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const attributeName = /^[a-z0-9]{1,64}$/;
 const binaryPrefixes = ['cloudEvents:', 'cloudEvents_', 'ce-'];
 

@@ -32,14 +32,12 @@ export interface PublicationInput {
   readonly tracestate?: string;
 }
 
-/** Longest id that is carried on; a longer `message_id` is replaced by a random one. */
-const maxPublicationIdLength = 200;
+/** Longest id that is carried on, in bytes: AMQP's limit for `message_id`. A longer one is replaced by a random one. */
+const maxPublicationIdBytes = 255;
 
 /** Encodes the frame. All text must be well-formed, or it would not survive UTF-8. */
 export function createPublication(input: PublicationInput): Publication {
-  const given = input.id;
-  const usable = given !== undefined && given !== '' && given.length <= maxPublicationIdLength;
-  const id = usable && given.isWellFormed() ? given : randomUUID();
+  const id = isUsableId(input.id) ? input.id : randomUUID();
   const frame =
     `{"event":${JSON.stringify(input.event)},"channel":${JSON.stringify(input.channel)}` +
     `,"data":${JSON.stringify(input.data)},"id":${JSON.stringify(id)}}`;
@@ -53,6 +51,11 @@ export function createPublication(input: PublicationInput): Publication {
     ...(input.traceparent === undefined ? {} : { traceparent: input.traceparent }),
     ...(input.tracestate === undefined ? {} : { tracestate: input.tracestate }),
   };
+}
+
+function isUsableId(id: string | undefined): id is string {
+  if (id === undefined || id === '' || !id.isWellFormed()) return false;
+  return Buffer.byteLength(id, 'utf8') <= maxPublicationIdBytes;
 }
 
 /** AMQP headers of a publication. `x-channel` lets an edge check the exact name where a long key was hashed. */

@@ -1,6 +1,4 @@
 /** What Warren declares at the broker, as data: adapters apply it, infra/rabbitmq/definitions.json ships it. */
-import type { EdgeId } from './ids.ts';
-
 export interface ExchangeDeclaration {
   readonly name: string;
   readonly type: 'topic';
@@ -55,9 +53,13 @@ export function topologyNames(prefix = '', domainEvents?: string): TopologyNames
   };
 }
 
-/** Queue names of one edge all start with `<prefix>edge.`, so that a permission pattern can name them. */
-export function edgeQueueNames(names: TopologyNames, edgeId: EdgeId) {
-  const own = `${names.prefix}edge.${edgeId}`;
+/**
+ * Queue names of one edge all start with `<prefix>edge.`, so that a permission pattern can name them.
+ *
+ * @param node names the process and its broker connection: a name must not return while a dead connection may still own it
+ */
+export function edgeQueueNames(names: TopologyNames, node: string) {
+  const own = `${names.prefix}edge.${node}`;
   return {
     /** The n-th queue for a plain connection. */
     connection: (n: number) => `${own}.c.${n}`,

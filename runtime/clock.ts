@@ -26,6 +26,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** Milliseconds since 1970 as ISO 8601 in UTC. */
+export function isoTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}
+
 /** Resolves after `delayMs`, or at once when `signal` aborts. */
 export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

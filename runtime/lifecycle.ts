@@ -44,15 +44,17 @@ export function runUntilSignal(
         options.log.error({}, 'stop took too long');
         options.exit(1);
       });
-      void Promise.allSettled(roles.map((role) => role.stop(options.drainMs))).then((results) => {
-        overdue();
-        const failures = results.filter((result) => result.status === 'rejected');
-        for (const failure of failures)
-          options.log.error({ err: failure.reason as unknown }, 'stop failed');
-        options.signals.off('SIGTERM', onSignal);
-        options.signals.off('SIGINT', onSignal);
-        resolve(failures.length === 0 ? 0 : 1);
-      });
+      void Promise.allSettled(roles.map(async (role) => role.stop(options.drainMs))).then(
+        (results) => {
+          overdue();
+          const failures = results.filter((result) => result.status === 'rejected');
+          for (const failure of failures)
+            options.log.error({ err: failure.reason as unknown }, 'stop failed');
+          options.signals.off('SIGTERM', onSignal);
+          options.signals.off('SIGINT', onSignal);
+          resolve(failures.length === 0 ? 0 : 1);
+        },
+      );
     };
     options.signals.on('SIGTERM', onSignal);
     options.signals.on('SIGINT', onSignal);

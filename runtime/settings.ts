@@ -183,6 +183,17 @@ export const settingsTable = {
 
 export type SettingName = keyof typeof settingsTable;
 
+/** What the scripts behind the make targets read. The processes do not, and must start all the same where they are set. */
+export const scriptSettings = {
+  WARREN_BROKER_PORT:
+    'Port of the local broker, where `WARREN_BROKER_URL` is not set. Default: 5672.',
+  WARREN_BROKER_MANAGEMENT_PORT: 'Port of the local broker’s management page. Default: 15672.',
+  WARREN_BROKER_VIA:
+    'How `make broker-up` may start a broker: `any`, `compose` or `native`. Default: `any`.',
+  WARREN_BROKER_DEADLINE_S: 'How long it waits for the broker, in seconds. Default: 180.',
+  WARREN_RUN_DIR: 'Where state, data and logs of what was started go. Default: `.run`.',
+} as const;
+
 export interface Settings {
   readonly brokerUrls: readonly string[];
   readonly host: string;
@@ -239,7 +250,7 @@ export function readSettings(
         message:
           'looks like a Kubernetes service link and is ignored; set enableServiceLinks: false on the pod to be rid of it',
       });
-    } else if (!Object.hasOwn(settingsTable, base) && !ownByScripts.has(name)) {
+    } else if (!Object.hasOwn(settingsTable, base) && !Object.hasOwn(scriptSettings, name)) {
       problems.push({ name, message: `is not a setting${suggestion(base)}` });
     }
   }
@@ -266,11 +277,14 @@ export function readSettings(
   if (appParts.length > 0 && appParts.length < 3) {
     const missing = Object.entries(app)
       .filter(([, value]) => value === undefined)
-      .map(([part]) => `WARREN_APP_${part.toUpperCase()}`);
-    problems.push({
-      name: missing.join(', '),
-      message: 'is missing: an app needs id, key and secret',
-    });
+      .map(([part]) => `WARREN_APP_${part.toUpperCase()}`)
+      .filter((name) => !problems.some((problem) => problem.name.startsWith(name)));
+    if (missing.length > 0) {
+      problems.push({
+        name: missing.join(', '),
+        message: 'missing: an app needs id, key and secret',
+      });
+    }
   }
   const settings: Settings = {
     brokerUrls: text('WARREN_BROKER_URL')
@@ -304,9 +318,6 @@ export function readSettings(
   return problems.length > 0 ? { ok: false, problems } : { ok: true, settings, warnings };
 }
 
-/** Names that the make targets use; the processes do not read them, and they must not stop one from starting. */
-const ownByScripts = new Set(['WARREN_RUN_DIR', 'WARREN_BROKER_PORT']);
-
 function isServiceLink(name: string, value: string): boolean {
   return (
     /^WARREN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)$/.test(name) ||
@@ -328,11 +339,13 @@ function textOf(
     return undefined;
   }
   try {
-    return readFile(path).replace(/\r?\n$/, '');
+    const value = readFile(path).replace(/\r?\n$/, '');
+    if (value !== '') return value;
+    problems.push({ name: `${name}_FILE`, message: 'names an empty file' });
   } catch (error) {
     problems.push({ name: `${name}_FILE`, message: `cannot be read: ${(error as Error).message}` });
-    return undefined;
   }
+  return undefined;
 }
 
 function settingValue(
@@ -373,6 +386,6 @@ function settingValue(
 }
 
 function suggestion(name: string): string {
-  const best = nearest(name, Object.keys(settingsTable));
+  const best = nearest(name, [...Object.keys(settingsTable), ...Object.keys(scriptSettings)]);
   return best === undefined ? '; see docs/settings.md for all of them' : `; did you mean ${best}?`;
 }

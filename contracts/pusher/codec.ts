@@ -58,7 +58,7 @@ function subscribe(data: Record<string, unknown> | undefined): Result<ClientFram
   }
   const auth = own(data, 'auth');
   const channelData = own(data, 'channel_data');
-  if (!isTextOrAbsent(auth) || !isTextOrAbsent(channelData)) {
+  if (!isSignableOrAbsent(auth) || !isSignableOrAbsent(channelData)) {
     return refuse(
       'invalid_frame',
       'pusher:subscribe needs data.auth and data.channel_data as text',
@@ -84,7 +84,7 @@ function unsubscribe(data: Record<string, unknown> | undefined): Result<ClientFr
 function signin(data: Record<string, unknown> | undefined): Result<ClientFrame, FrameError> {
   const auth = data && own(data, 'auth');
   const userData = data && own(data, 'user_data');
-  if (typeof auth !== 'string' || typeof userData !== 'string') {
+  if (!isSignable(auth) || !isSignable(userData)) {
     return refuse('invalid_frame', 'pusher:signin needs data.auth and data.user_data as text');
   }
   return ok({ kind: 'signin', auth, userData });
@@ -116,8 +116,13 @@ function parse(text: string): unknown {
   }
 }
 
-function isTextOrAbsent(value: unknown): boolean {
-  return value === undefined || value === null || typeof value === 'string';
+/** Signed text must be well-formed: in UTF-8, which is what a signature covers, all lone surrogates look the same. */
+function isSignableOrAbsent(value: unknown): boolean {
+  return value === undefined || value === null || isSignable(value);
+}
+
+function isSignable(value: unknown): value is string {
+  return typeof value === 'string' && value.isWellFormed();
 }
 
 function unknownEvent(event: string): Result<ClientFrame, FrameError> {

@@ -43,5 +43,10 @@ export function errorFrame(type: FrameCode, message: string, code: number | null
   return JSON.stringify({ event: 'pusher:error', data: { code, message, type } });
 }
 
+/** Says what became of a session id: before the first `subscription_succeeded`. A window of 0 means there is no continuity. */
+export function session(state: { resumed: boolean; windowSeconds: number }): string {
+  return frame('warren:session', { resumed: state.resumed, window: state.windowSeconds });
+}
+
 /** Tells a page that its edge is about to close the socket on purpose. */
 export const draining = frame('warren:draining', {});

@@ -1,4 +1,5 @@
 /** Bodies of the HTTP API's publishing calls: untrusted JSON to typed values. */
+import { isUtf8 } from 'node:buffer';
 import { type Channel, parseChannel } from '../channel.ts';
 import { parseSocketId, type SocketId } from '../ids.ts';
 import { isJsonObject, maxJsonDepth, nestsDeeperThan, own } from '../json-guard.ts';
@@ -55,6 +56,7 @@ export function parseBatch(body: Buffer, limits: AppLimits): Result<readonly Tri
 function parseBody(body: Buffer): Result<Record<string, unknown>, BodyError> {
   if (nestsDeeperThan(body, maxJsonDepth))
     return bad(`the JSON nests deeper than ${maxJsonDepth} levels`);
+  if (!isUtf8(body)) return bad('the body is not UTF-8');
   try {
     const value = JSON.parse(body.toString('utf8')) as unknown;
     return isJsonObject(value) ? ok(value) : bad('the body must be a JSON object');
@@ -79,7 +81,7 @@ function triggerOf(
   }
   if (isReservedEvent(event)) {
     return bad(
-      `${where}event names that start with pusher: or pusher_internal: belong to the protocol`,
+      `${where}event names that start with pusher:, pusher_internal: or warren: belong to the protocol`,
     );
   }
   const data = dataText(own(body, 'data'));

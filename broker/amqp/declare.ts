@@ -1,0 +1,74 @@
+/**
+ * Makes sure that durable topology exists. What is there is kept as it is, whatever its arguments: a declaration that differs
+ * would close the channel (406), and an operator may have good reasons.
+ */
+import type { Channel, ChannelModel } from 'amqplib';
+import type { ExchangeDeclaration, QueueDeclaration } from '../../contracts/topology.ts';
+import { BrokerError } from '../errors.ts';
+import { replyCode, replyCodeOf, toBrokerError } from './link.ts';
+
+export function ensureExchange(model: ChannelModel, exchange: ExchangeDeclaration): Promise<void> {
+  return ensure(
+    model,
+    `exchange ${exchange.name}`,
+    (channel) => channel.checkExchange(exchange.name),
+    (channel) =>
+      channel.assertExchange(exchange.name, exchange.type, { durable: exchange.durable }),
+  );
+}
+
+export function ensureQueue(model: ChannelModel, queue: QueueDeclaration): Promise<void> {
+  return ensure(
+    model,
+    `queue ${queue.name}`,
+    (channel) => channel.checkQueue(queue.name),
+    (channel) =>
+      channel.assertQueue(queue.name, { durable: queue.durable, arguments: queue.arguments }),
+  );
+}
+
+/** A passive declare; it renews the lease of a queue that expires. Rejects where the broker answers anything but yes or no. */
+export async function queueExists(model: ChannelModel, name: string): Promise<boolean> {
+  const missing = await onThrowAwayChannel(model, (channel) => channel.checkQueue(name));
+  if (missing === undefined) return true;
+  if (replyCodeOf(missing) === replyCode.notFound) return false;
+  throw toBrokerError(missing, `looking for queue ${name}`);
+}
+
+/** A passive check needs no permission to configure, so a process that may not declare runs on what is there. */
+async function ensure(
+  model: ChannelModel,
+  what: string,
+  check: (channel: Channel) => Promise<unknown>,
+  declare: (channel: Channel) => Promise<unknown>,
+): Promise<void> {
+  const missing = await onThrowAwayChannel(model, check);
+  if (missing === undefined) return;
+  if (replyCodeOf(missing) !== replyCode.notFound) throw toBrokerError(missing, `using ${what}`);
+  const refused = await onThrowAwayChannel(model, declare);
+  if (refused === undefined) return;
+  if (replyCodeOf(refused) === replyCode.accessRefused) {
+    throw new BrokerError(
+      'broker_forbidden',
+      `${what} does not exist and this user may not declare it: let an administrator import infra/rabbitmq/definitions.json`,
+      refused,
+    );
+  }
+  throw toBrokerError(refused, `declaring ${what}`);
+}
+
+/** Returns the error, if any: a refused operation closes its channel, and takes nothing else along. */
+async function onThrowAwayChannel(
+  model: ChannelModel,
+  operation: (channel: Channel) => Promise<unknown>,
+): Promise<unknown> {
+  const channel = await model.createChannel();
+  channel.on('error', () => undefined);
+  try {
+    await operation(channel);
+  } catch (error) {
+    return error ?? new Error('refused');
+  }
+  await channel.close().catch(() => undefined);
+  return undefined;
+}

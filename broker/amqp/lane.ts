@@ -1,0 +1,145 @@
+/**
+ * A lane: one control channel and one consuming channel of the consuming connection, lent to any number of queues. An error closes
+ * an AMQP channel with all that is on it, so lanes bound what one mistake can touch, and control errors touch no consumer.
+ */
+import type { Channel } from 'amqplib';
+import type { Log } from '../../runtime/log.ts';
+import type { BoundQueue, LaneChannels } from './bound-queue.ts';
+import type { Link, LinkMember, LinkSession } from './link.ts';
+
+export class Lane implements LinkMember {
+  readonly #link: Link;
+  readonly #prefetch: number | undefined;
+  readonly #log: Log;
+  readonly #queues = new Set<BoundQueue>();
+  #channels: LaneChannels | undefined;
+  #closed = false;
+
+  /** @param prefetch unacknowledged messages per consumer; absent for consumers that do not acknowledge */
+  constructor(link: Link, prefetch: number | undefined, log: Log) {
+    this.#link = link;
+    this.#prefetch = prefetch;
+    this.#log = log;
+    link.add(this);
+  }
+
+  /** The lane attaches the queue as soon as it can, and again after every loss. */
+  add(queue: BoundQueue): void {
+    this.#queues.add(queue);
+    if (this.#channels !== undefined) void this.#attach(queue, this.#channels);
+  }
+
+  remove(queue: BoundQueue): void {
+    this.#queues.delete(queue);
+  }
+
+  /** Closes both channels: what their consumers have not acknowledged goes back to the head of the queues, in order. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#link.remove(this);
+    const channels = this.#channels;
+    this.#channels = undefined;
+    if (channels === undefined) return;
+    await Promise.allSettled([channels.consumer.close(), channels.control.close()]);
+  }
+
+  attached(session: LinkSession): void {
+    void this.#open(session);
+  }
+
+  detached(): void {
+    this.#channels = undefined;
+    for (const queue of [...this.#queues]) queue.connectionLost();
+  }
+
+  async #open(session: LinkSession): Promise<void> {
+    try {
+      const [control, consumer] = await Promise.all([
+        this.#channel(session),
+        this.#consumerChannel(session),
+      ]);
+      if (this.#over(session)) return;
+      this.#use({ session, control, consumer });
+      const { ended } = session;
+      control.on('close', () => void this.#controlClosed(session, control));
+      consumer.on('close', () => void this.#consumerClosed(session, consumer));
+      if (!ended.aborted) for (const queue of [...this.#queues]) this.#attachCurrent(queue);
+    } catch (error) {
+      this.#giveUp(session, 'cannot open a channel', error);
+    }
+  }
+
+  async #controlClosed(session: LinkSession, closed: Channel): Promise<void> {
+    if (this.#over(session) || this.#channels?.control !== closed) return;
+    try {
+      const control = await this.#channel(session);
+      if (this.#over(session) || this.#channels?.control !== closed) return;
+      control.on('close', () => void this.#controlClosed(session, control));
+      const channels = this.#use({ ...this.#channels, control });
+      for (const queue of [...this.#queues]) {
+        queue.controlReplaced(channels).catch((error) => this.#note(error));
+      }
+    } catch (error) {
+      this.#giveUp(session, 'cannot reopen the control channel', error);
+    }
+  }
+
+  /** Rare: an operator's or our own mistake. The queues live on; their consumers start again. */
+  async #consumerClosed(session: LinkSession, closed: Channel): Promise<void> {
+    if (this.#over(session) || this.#channels?.consumer !== closed) return;
+    for (const queue of [...this.#queues]) queue.consumerLost();
+    try {
+      const consumer = await this.#consumerChannel(session);
+      if (this.#over(session) || this.#channels?.consumer !== closed) return;
+      consumer.on('close', () => void this.#consumerClosed(session, consumer));
+      this.#use({ ...this.#channels, consumer });
+      for (const queue of [...this.#queues]) this.#attachCurrent(queue);
+    } catch (error) {
+      this.#giveUp(session, 'cannot reopen the consuming channel', error);
+    }
+  }
+
+  #attachCurrent(queue: BoundQueue): void {
+    if (this.#channels !== undefined) void this.#attach(queue, this.#channels);
+  }
+
+  /** Whatever made it fail closed a channel as well, and its replacement attaches again. */
+  async #attach(queue: BoundQueue, channels: LaneChannels): Promise<void> {
+    await queue.attach(channels).catch((error) => this.#note(error));
+  }
+
+  #use(channels: LaneChannels): LaneChannels {
+    this.#channels = channels;
+    return channels;
+  }
+
+  #over(session: LinkSession): boolean {
+    return this.#closed || session.ended.aborted;
+  }
+
+  #giveUp(session: LinkSession, reason: string, error: unknown): void {
+    this.#note(error);
+    if (!this.#over(session)) session.abandon(reason);
+  }
+
+  #note(error: unknown): void {
+    this.#log.debug({ err: error }, 'a channel broke while a queue was being set up');
+  }
+
+  async #consumerChannel(session: LinkSession): Promise<Channel> {
+    const channel = await this.#channel(session);
+    if (this.#prefetch !== undefined) await channel.prefetch(this.#prefetch);
+    return channel;
+  }
+
+  async #channel(session: LinkSession): Promise<Channel> {
+    const channel = await session.model.createChannel();
+    channel.on('error', (error) => {
+      this.#log.warn({ err: error }, 'channel closed by the broker');
+    });
+    channel.on('handler-error', (error, event) => {
+      this.#log.error({ err: error, event }, 'channel event handler failed');
+    });
+    return channel;
+  }
+}

@@ -1,0 +1,82 @@
+/** amqplib messages to what the ports speak of, and back. */
+import type { ConsumeMessage, Options } from 'amqplib';
+import type { IncomingEvent } from '../../contracts/domain-event.ts';
+import type { ChannelKey } from '../../contracts/ids.ts';
+import { type Publication, publicationHeaders } from '../../contracts/publication.ts';
+import type { Delivery } from '../port.ts';
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Own keys only: a header named `__proto__` replaces the prototype of amqplib's headers object. */
+function ownHeaders(headers: object | undefined): Readonly<Record<string, unknown>> {
+  const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+  if (headers !== undefined) {
+    for (const [name, value] of Object.entries(headers)) {
+      if (name !== '__proto__') copy[name] = value;
+    }
+  }
+  return copy;
+}
+
+export function toIncomingEvent(message: ConsumeMessage): IncomingEvent {
+  const { fields, properties, content } = message;
+  const optional = {
+    contentType: text(properties.contentType),
+    contentEncoding: text(properties.contentEncoding),
+    messageId: text(properties.messageId),
+    type: text(properties.type),
+    userId: text(properties.userId),
+  };
+  return {
+    exchange: fields.exchange,
+    routingKey: fields.routingKey,
+    headers: ownHeaders(properties.headers),
+    body: content,
+    redelivered: fields.redelivered,
+    ...(Object.fromEntries(
+      Object.entries(optional).filter(([, value]) => value !== undefined),
+    ) as Partial<IncomingEvent>),
+  };
+}
+
+export function toDelivery(message: ConsumeMessage, epoch: number): Delivery {
+  const { fields, properties, content } = message;
+  const headers = (properties.headers ?? {}) as Readonly<Record<string, unknown>>;
+  const header = (name: string) => (Object.hasOwn(headers, name) ? text(headers[name]) : undefined);
+  const except = header(publicationHeaders.except);
+  const traceparent = header(publicationHeaders.traceparent);
+  return {
+    tag: fields.deliveryTag,
+    epoch,
+    key: fields.routingKey as ChannelKey,
+    channel: header(publicationHeaders.channel) ?? '',
+    id: text(properties.messageId) ?? '',
+    body: content,
+    redelivered: fields.redelivered,
+    ...(except === undefined ? {} : { except }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
+}
+
+export function publicationProperties(publication: Publication): Options.Publish {
+  return {
+    contentType: 'application/json',
+    messageId: publication.id,
+    // Session and edge queues hold nothing that must outlive the broker: transient messages cost it half.
+    persistent: false,
+    headers: {
+      [publicationHeaders.channel]: publication.channel,
+      ...(publication.except === undefined
+        ? {}
+        : { [publicationHeaders.except]: publication.except }),
+      ...(publication.traceparent === undefined
+        ? {}
+        : { [publicationHeaders.traceparent]: publication.traceparent }),
+      ...(publication.tracestate === undefined
+        ? {}
+        : { [publicationHeaders.tracestate]: publication.tracestate }),
+    },
+  };
+}
