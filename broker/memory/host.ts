@@ -1,0 +1,103 @@
+/** The embedded broker itself: what all connections to it share. */
+import type { Publication } from '../../contracts/publication.ts';
+import type { TopologyNames } from '../../contracts/topology.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { BusMessage } from '../port.ts';
+import { ContinuityQueues } from './continuity-queues.ts';
+import { TopicExchange } from './exchange.ts';
+import { Queue } from './queue.ts';
+import { RouterQueue } from './router-queue.ts';
+import { createTurns, type Turns } from './turns.ts';
+
+export interface HostOptions {
+  readonly names: TopologyNames;
+  readonly clock: Clock;
+  readonly maxDomainEvents: number;
+  readonly maxDeadLetters: number;
+  readonly maxParkedSessions: number;
+  readonly maxUnconfirmed: number;
+}
+
+/** What the broker holds besides its durable topology; all zero when nobody uses it. */
+export interface BrokerCounts {
+  readonly queues: number;
+  readonly bindings: number;
+  readonly consumers: number;
+}
+
+export class Host {
+  readonly names: TopologyNames;
+  readonly clock: Clock;
+  readonly maxUnconfirmed: number;
+  readonly turns: Turns = createTurns();
+  readonly connections = new Set<{ refresh(): void }>();
+  readonly channels = new TopicExchange<Queue<Publication>>();
+  readonly edges = new TopicExchange<Queue<BusMessage>>();
+  readonly router: RouterQueue;
+  readonly continuity: ContinuityQueues;
+  /** Queues that end with their connection. */
+  readonly #exclusive = new Set<{ readonly consumed: boolean }>();
+  #lastEpoch = 0;
+  #outage = false;
+  #alarm = false;
+
+  constructor(options: HostOptions) {
+    this.names = options.names;
+    this.clock = options.clock;
+    this.maxUnconfirmed = options.maxUnconfirmed;
+    this.router = new RouterQueue(this.turns, options);
+    this.continuity = new ContinuityQueues(this.turns, this.channels, options);
+  }
+
+  get outage(): boolean {
+    return this.#outage;
+  }
+
+  get alarm(): boolean {
+    return this.#alarm;
+  }
+
+  /** As a restart of the broker: connections break, and of all queues only the router's keeps what it holds. */
+  setOutage(on: boolean): void {
+    if (on === this.#outage) return;
+    this.#outage = on;
+    this.#refresh();
+    if (on) this.continuity.clear();
+  }
+
+  setMemoryAlarm(on: boolean): void {
+    this.#alarm = on;
+    this.#refresh();
+  }
+
+  declareExclusive<M>(maxLength: number): Queue<M> {
+    const queue = new Queue<M>(this.turns, maxLength);
+    this.#exclusive.add(queue);
+    return queue;
+  }
+
+  deleteExclusive<M>(queue: Queue<M>, exchange: TopicExchange<Queue<M>>): void {
+    exchange.forget(queue);
+    queue.cancel();
+    this.#exclusive.delete(queue);
+  }
+
+  /** Never the same twice, so that an acknowledgement cannot reach another life of a queue. */
+  nextEpoch(): number {
+    this.#lastEpoch += 1;
+    return this.#lastEpoch;
+  }
+
+  counts(): BrokerCounts {
+    const consumed = [...this.#exclusive].filter((queue) => queue.consumed).length;
+    return {
+      queues: this.#exclusive.size + this.continuity.size,
+      bindings: this.channels.bindings + this.edges.bindings,
+      consumers: consumed + this.continuity.consumers + this.router.consumers,
+    };
+  }
+
+  #refresh(): void {
+    for (const connection of [...this.connections]) connection.refresh();
+  }
+}

@@ -1,0 +1,200 @@
+/** The apps of warren.yaml, or the one that stands in where it lists none. */
+import { type AppId, parseAppId } from '../contracts/ids.ts';
+import { type AppLimits, defaultLimits } from '../contracts/pusher/limits.ts';
+import type { AppConfig } from '../contracts/warren-config.ts';
+import { nearest } from '../runtime/nearest.ts';
+import { type Problem, shown } from './problems.ts';
+import { type ReadFile, readSecret, type SecretHolder } from './secrets.ts';
+import type { ShapeCheck } from './shape.ts';
+import type { Source } from './source.ts';
+
+export interface RawApp extends SecretHolder {
+  readonly id: string;
+  readonly key: string;
+  readonly allowedOrigins?: readonly string[];
+  readonly limits?: Partial<AppLimits>;
+}
+
+/** Id, key and secret as the settings give them. */
+export interface FallbackApp {
+  readonly id: string;
+  readonly key: string;
+  readonly secret: string;
+}
+
+export interface Apps {
+  readonly apps: readonly AppConfig[];
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+  /** False where an app could not be read: then a rule that names an unknown one may be right. */
+  readonly complete: boolean;
+}
+
+const builtIn: FallbackApp = { id: 'app-id', key: 'app-key', secret: 'app-secret' };
+
+export interface AppOptions {
+  readonly fallbackApp: FallbackApp | undefined;
+  readonly production: boolean;
+  readonly readFile: ReadFile;
+}
+
+export function readApps(source: Source, shape: ShapeCheck, options: AppOptions): Apps {
+  const raw = source.value['apps'];
+  if (Array.isArray(raw) && raw.length > 0) {
+    return listedApps(source, shape, raw as readonly RawApp[], options);
+  }
+  if (!shape.sound(['apps'])) return { apps: [], problems: [], warnings: [], complete: false };
+  return standInApp(source, options);
+}
+
+function listedApps(
+  source: Source,
+  shape: ShapeCheck,
+  raw: readonly RawApp[],
+  options: AppOptions,
+): Apps {
+  const apps: AppConfig[] = [];
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  const firstWith = { id: new Map<string, number>(), key: new Map<string, number>() };
+  let complete = true;
+  for (const [index, app] of raw.entries()) {
+    const path = ['apps', index];
+    if (!shape.sound(path)) {
+      complete = false;
+      continue;
+    }
+    for (const name of ['id', 'key'] as const) {
+      const first = firstWith[name].get(app[name]);
+      if (first === undefined) firstWith[name].set(app[name], index);
+      else {
+        const message = `${shown(app[name])} is the ${name} of apps[${first}] already`;
+        problems.push(source.problem([...path, name], message));
+      }
+    }
+    for (const [at, origin] of (app.allowedOrigins ?? []).entries()) {
+      const problem = originProblem(origin);
+      if (problem === undefined) continue;
+      problems.push(source.problem([...path, 'allowedOrigins', at], ...problem));
+    }
+    const secret = readSecret(source, path, app, options.readFile);
+    const id = parseAppId(app.id);
+    if ('problem' in secret) problems.push(secret.problem);
+    else if (id !== undefined) apps.push(appConfig(id, app, secret.secret));
+    if (options.production && app.allowedOrigins === undefined) {
+      const message = 'sets no allowedOrigins: pages of every site may connect';
+      warnings.push(source.problem(path, message));
+    }
+  }
+  const fallback = options.fallbackApp;
+  if (complete && fallback !== undefined && !firstWith.id.has(fallback.id)) {
+    warnings.push(
+      outsideFile('WARREN_APP_ID', `is ignored, since ${source.file} lists apps of its own`),
+    );
+  }
+  return { apps, problems, warnings, complete: complete && apps.length === raw.length };
+}
+
+function standInApp(source: Source, options: AppOptions): Apps {
+  const given = options.fallbackApp;
+  if (given === undefined && options.production) {
+    return {
+      apps: [],
+      problems: [
+        outsideFile(source.file, 'configures no app, and in production there is no built-in one', {
+          cure: 'list one under apps, or set WARREN_APP_ID, WARREN_APP_KEY and WARREN_APP_SECRET',
+        }),
+      ],
+      warnings: [],
+      complete: false,
+    };
+  }
+  const app = given ?? builtIn;
+  const id = parseAppId(app.id);
+  if (id === undefined) {
+    const message = 'must be 1 to 64 characters of A-Z a-z 0-9 _ - = @ , ;';
+    return {
+      apps: [],
+      problems: [outsideFile('WARREN_APP_ID', message)],
+      warnings: [],
+      complete: false,
+    };
+  }
+  const warnings =
+    given === undefined
+      ? [
+          outsideFile(
+            source.file,
+            'CONFIGURES NO APP: anyone may use the built-in app-id / app-key / app-secret. Production refuses it',
+          ),
+        ]
+      : [];
+  return { apps: [appConfig(id, app, app.secret)], problems: [], warnings, complete: true };
+}
+
+function appConfig(
+  id: AppId,
+  app: Pick<RawApp, 'key' | 'allowedOrigins' | 'limits'>,
+  secret: string,
+): AppConfig {
+  return {
+    id,
+    key: app.key,
+    secret,
+    allowedOrigins: app.allowedOrigins ?? ['*'],
+    limits: { ...defaultLimits, ...app.limits },
+  };
+}
+
+function originProblem(origin: string): [string, { readonly cure: string }] | undefined {
+  if (origin === '*') return undefined;
+  const cure = 'write scheme://host or scheme://host:port, as https://example.com, or *';
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/i.test(origin)) {
+    const url = URL.canParse(origin) ? new URL(origin).origin : 'null';
+    return [
+      `${shown(origin)} is not an origin`,
+      { cure: url === 'null' ? cure : `write '${url}'` },
+    ];
+  }
+  // Browsers send the host in lower case and leave the default port out.
+  const sent = URL.canParse(origin) ? new URL(origin).origin : 'null';
+  if (sent === 'null' || sent === origin) return undefined;
+  return [`${shown(origin)} is not what a browser sends`, { cure: `write '${sent}'` }];
+}
+
+/**
+ * The app of a rule: the one it names, else the only one.
+ *
+ * @returns the id, or the problem; neither where an app could not be read and the rule may be right
+ */
+export function appOfRule(
+  source: Source,
+  path: readonly (string | number)[],
+  named: string | undefined,
+  apps: Apps,
+): { readonly app?: AppConfig; readonly problem?: Problem } {
+  const ids = apps.apps.map((app) => app.id as string);
+  if (named !== undefined) {
+    const app = apps.apps.find((candidate) => candidate.id === named);
+    if (app !== undefined) return { app };
+    if (!apps.complete) return {};
+    const best = nearest(named, ids);
+    const hint =
+      best === undefined ? `; there is ${ids.join(', ')}` : `; did you mean ${shown(best)}?`;
+    return {
+      problem: source.problem([...path, 'app'], `${shown(named)} is not an app here${hint}`),
+    };
+  }
+  const only = apps.apps[0];
+  if (!apps.complete) return only === undefined ? {} : { app: only };
+  if (apps.apps.length === 1 && only !== undefined) return { app: only };
+  return {
+    problem: source.problem(path, 'has no "app", and there are several', {
+      cure: `say which one: app: ${ids.join(' or app: ')}`,
+    }),
+  };
+}
+
+function outsideFile(subject: string, message: string, options: { cure?: string } = {}): Problem {
+  return { file: subject, line: 0, column: 0, path: '', message, ...options };
+}

@@ -1,0 +1,70 @@
+/** The rules under `channels`, checked for meaning: names, conditions, and rules that can never be reached. */
+import type { ChannelRule } from '../contracts/warren-config.ts';
+import { type Apps, appOfRule } from './apps.ts';
+import { type ChannelRuleName, compileChannelRuleName } from './channel-rule.ts';
+import { compileExpression, type Variables } from './expression.ts';
+import type { Problem } from './problems.ts';
+import type { ShapeCheck } from './shape.ts';
+import type { Source } from './source.ts';
+
+interface RawChannelRule {
+  readonly app?: string;
+  readonly name: string;
+  readonly allow: string;
+}
+
+export interface ChannelRules {
+  readonly rules: readonly ChannelRule[];
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * What a channel rule's `allow` may read: `claims`, the verified claims of the token; `user`, who asks (at least `id`, as text); and
+ * the parameters of the name, as text.
+ */
+export function channelVariables(name: ChannelRuleName): Variables {
+  const parameters = name.parameters.map((parameter) => [parameter, 'text'] as const);
+  return { claims: 'map', user: 'any', ...Object.fromEntries(parameters) };
+}
+
+export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps): ChannelRules {
+  const rules: ChannelRule[] = [];
+  const problems: Problem[] = [];
+  const earlier: {
+    readonly index: number;
+    readonly app: string;
+    readonly name: ChannelRuleName;
+  }[] = [];
+  const raw = source.value['channels'];
+  for (const [index, rule] of (Array.isArray(raw) ? (raw as RawChannelRule[]) : []).entries()) {
+    const path = ['channels', index];
+    if (!shape.sound(path)) continue;
+    const { app, problem } = appOfRule(source, path, rule.app, apps);
+    if (problem !== undefined) problems.push(problem);
+    const name = compileChannelRuleName(rule.name, app?.limits.channelNameLength ?? 200);
+    if (!name.ok) {
+      problems.push(source.problem([...path, 'name'], name.error.message, name.error));
+      continue;
+    }
+    const allow = compileExpression(rule.allow, channelVariables(name.value));
+    if (!allow.ok) {
+      problems.push(source.problem([...path, 'allow'], allow.error.message, allow.error));
+    }
+    if (app === undefined) continue;
+    const hides = earlier.find((other) => other.app === app.id && other.name.covers(name.value));
+    if (hides !== undefined) {
+      problems.push(
+        source.problem(
+          [...path, 'name'],
+          `is never asked: channels[${hides.index}] ("${hides.name.source}") comes first and matches all of it`,
+          {
+            cure: 'the first rule that matches decides: put the narrower one first, or remove one',
+          },
+        ),
+      );
+    }
+    earlier.push({ index, app: app.id, name: name.value });
+    rules.push({ index, app: app.id, name: rule.name, allow: rule.allow });
+  }
+  return { rules, problems };
+}

@@ -1,0 +1,122 @@
+/** warren.yaml: from text to a checked configuration, or to everything that is wrong with it. */
+import { readFileSync } from 'node:fs';
+import type { WarrenConfig } from '../contracts/warren-config.ts';
+import { type Apps, type FallbackApp, readApps } from './apps.ts';
+import { readAuth } from './auth.ts';
+import { readChannelRules } from './channel-rules.ts';
+import { readEventRules } from './event-rules.ts';
+import { inFileOrder, type Problem } from './problems.ts';
+import type { ReadFile } from './secrets.ts';
+import { checkShape } from './shape.ts';
+import { readSource, type Source } from './source.ts';
+
+export interface LoadOptions {
+  /** Shown in problems; `secretFile` is relative to its directory. */
+  readonly path: string;
+  /** The app of the settings, for a file that lists none. */
+  readonly fallbackApp?: FallbackApp | undefined;
+  /** Refuses the built-in app. */
+  readonly production: boolean;
+  /** Reads secret files; throws where it cannot. */
+  readonly readFile?: ReadFile;
+}
+
+export type LoadResult =
+  | { readonly ok: true; readonly config: WarrenConfig; readonly warnings: readonly Problem[] }
+  | {
+      readonly ok: false;
+      /** At least one, in file order. */
+      readonly problems: readonly Problem[];
+      readonly warnings: readonly Problem[];
+    };
+
+/**
+ * Reads and checks the text of warren.yaml. Reports every problem at once; a part that has one is left out of further checks. Nothing
+ * is applied by halves: the configuration is whole or it is not there. Empty text is a file without rules.
+ */
+export function loadConfig(text: string, options: LoadOptions): LoadResult {
+  const source = readSource(text, options.path);
+  if (!source.ok) return { ok: false, problems: inFileOrder(source.error), warnings: [] };
+  return checkSource(source.value, options);
+}
+
+function checkSource(source: Source, options: LoadOptions): LoadResult {
+  const readFile = options.readFile ?? ((path: string) => readFileSync(path, 'utf8'));
+  const shape = checkShape(source);
+  const apps = readApps(source, shape, {
+    fallbackApp: options.fallbackApp,
+    production: options.production,
+    readFile,
+  });
+  const events = readEventRules(source, shape, apps);
+  const channels = readChannelRules(source, shape, apps);
+  const auth = readAuth(source, shape, readFile);
+  const problems = inFileOrder([
+    ...shape.problems,
+    ...apps.problems,
+    ...events.problems,
+    ...channels.problems,
+    ...auth.problems,
+  ]);
+  const warnings = inFileOrder([
+    ...apps.warnings,
+    ...events.warnings,
+    ...auth.warnings,
+    ...unusedRules(source, apps, channels.rules.length > 0 && source.value['auth'] === undefined),
+  ]);
+  if (problems.length > 0) return { ok: false, problems, warnings };
+  return {
+    ok: true,
+    warnings,
+    config: {
+      apps: apps.apps,
+      events: events.rules,
+      channels: channels.rules,
+      ...(auth.auth === undefined ? {} : { auth: auth.auth }),
+    },
+  };
+}
+
+function unusedRules(source: Source, apps: Apps, unused: boolean): Problem[] {
+  if (!unused || apps.apps.length === 0) return [];
+  return [
+    source.problem(['channels'], 'are asked by /broadcasting/auth only, which needs auth.jwt', {
+      at: 'key',
+    }),
+  ];
+}
+
+/** The settings that say where warren.yaml is and what stands in for it. */
+export interface ConfigSettings {
+  readonly configPath: string;
+  /** False where the path is the default one: then the file may be missing. */
+  readonly configPathGiven: boolean;
+  readonly app: FallbackApp | undefined;
+  readonly production: boolean;
+}
+
+/** `loadConfig` on the file that the settings name. A default file that is missing counts as empty. */
+export function loadConfigFile(
+  settings: ConfigSettings,
+  readFile: ReadFile = (path) => readFileSync(path, 'utf8'),
+): LoadResult {
+  let text: string;
+  try {
+    text = readFile(settings.configPath);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException | undefined)?.code ?? 'it failed';
+    if (settings.configPathGiven || code !== 'ENOENT') {
+      const message = `cannot be read (${code})`;
+      const place = { file: settings.configPath, line: 0, column: 0, path: '' };
+      const cure = 'WARREN_CONFIG names the file';
+      return { ok: false, problems: [{ ...place, message, cure }], warnings: [] };
+    }
+    text = '';
+  }
+  return loadConfig(text, {
+    path: settings.configPath,
+    fallbackApp: settings.app,
+    production: settings.production,
+    readFile,
+  });
+}

@@ -1,0 +1,67 @@
+/** The channel rules of warren.yaml, compiled once: who may subscribe to what. The first rule whose name matches decides. */
+import { compileChannelRuleName } from '../../config/channel-rule.ts';
+import { compileExpression, type Verdict } from '../../config/expression.ts';
+import { maxChannelNameLength } from '../../contracts/channel.ts';
+import type { AppId } from '../../contracts/ids.ts';
+import type { ChannelRule } from '../../contracts/warren-config.ts';
+
+/** Who asks, as the verified token says. */
+export interface Requester {
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Absent where the token names no user: a rule that asks for it then says no. */
+  readonly userId?: string;
+}
+
+export type RuleVerdict =
+  | { readonly allowed: true }
+  | {
+      readonly allowed: false;
+      /** A fixed word for the log, never for the client. */
+      readonly why: string;
+    };
+
+interface CompiledRule {
+  readonly app: AppId;
+  match(channel: string): Readonly<Record<string, string>> | undefined;
+  test(values: Readonly<Record<string, unknown>>): Verdict;
+}
+
+export class ChannelRules {
+  readonly #rules: readonly CompiledRule[];
+
+  /** @throws Error on a rule that does not compile: configuration is checked before it comes here */
+  constructor(rules: readonly ChannelRule[]) {
+    this.#rules = rules.map(compile);
+  }
+
+  /** A channel without a rule is refused, and so is one whose rule fails to evaluate. */
+  verdict(app: AppId, channel: string, requester: Requester): RuleVerdict {
+    for (const rule of this.#rules) {
+      if (rule.app !== app) continue;
+      const parameters = rule.match(channel);
+      if (parameters === undefined) continue;
+      const { claims, userId } = requester;
+      const result = rule.test({
+        ...parameters,
+        claims,
+        user: userId === undefined ? {} : { id: userId },
+      });
+      if (result.ok) return { allowed: true };
+      return { allowed: false, why: result.code ?? 'rule_says_no' };
+    }
+    return { allowed: false, why: 'no_rule' };
+  }
+}
+
+function compile(rule: ChannelRule): CompiledRule {
+  const name = compileChannelRuleName(rule.name, maxChannelNameLength);
+  if (!name.ok) throw new Error(`channels[${rule.index}].name: ${name.error.message}`);
+  const parameters = Object.fromEntries(name.value.parameters.map((one) => [one, 'text' as const]));
+  const allow = compileExpression(rule.allow, { ...parameters, claims: 'map', user: 'map' });
+  if (!allow.ok) throw new Error(`channels[${rule.index}].allow: ${allow.error.message}`);
+  return {
+    app: rule.app,
+    match: (channel) => name.value.match(channel),
+    test: (values) => allow.value.test(values),
+  };
+}

@@ -1,0 +1,55 @@
+/** The embedded broker keeps the promises of broker/port.ts. */
+import { randomBytes } from 'node:crypto';
+import { createMemoryBroker, type MemoryBroker } from '../../broker/memory/broker.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import type { BrokerAdapter, BrokerUnderTest } from './adapter.ts';
+import { describeBroker } from './broker.ts';
+import { describeChannelPublisher } from './channel-publisher.ts';
+import { describeDomainEvents } from './domain-events.ts';
+import { describeEdgeBus } from './edge-bus.ts';
+import { describeEdgeQueues } from './edge-queues.ts';
+import { describeSessionQueues } from './session-queues.ts';
+
+const memory: BrokerAdapter = {
+  name: 'memory',
+  async create(): Promise<BrokerUnderTest> {
+    const broker = createMemoryBroker({ clock: systemClock });
+    const admin = broker.peer();
+    const opened: MemoryBroker[] = [broker, admin];
+    return {
+      broker,
+      async peer() {
+        const peer = broker.peer();
+        opened.push(peer);
+        return peer;
+      },
+      publishRaw: (event) => admin.domainEvents.publish(event),
+      async deadLetters() {
+        return broker.deadLetters().map(({ event, refusal }) => ({
+          ...event,
+          reason: `${refusal.code}: ${refusal.text}`,
+        }));
+      },
+      async interrupt() {
+        broker.interrupt();
+      },
+      async cutOff() {
+        broker.setReachable(false);
+      },
+      async reconnect() {
+        broker.setReachable(true);
+      },
+      sessionKey: () => randomBytes(18).toString('base64url'),
+      async dispose() {
+        for (const each of opened) await each.close();
+      },
+    };
+  },
+};
+
+describeBroker(memory);
+describeDomainEvents(memory);
+describeChannelPublisher(memory);
+describeSessionQueues(memory);
+describeEdgeQueues(memory);
+describeEdgeBus(memory);

@@ -1,0 +1,260 @@
+/** An edge on an embedded broker for one test, with raw WebSocket clients; everything is closed by `close`. */
+import { randomBytes } from 'node:crypto';
+import WebSocket, { type ClientOptions } from 'ws';
+import { createMemoryBroker, type MemoryBroker } from '../../broker/memory/broker.ts';
+import type { EdgeId, SocketId } from '../../contracts/ids.ts';
+import { parseAppId } from '../../contracts/ids.ts';
+import { defaultLimits } from '../../contracts/pusher/limits.ts';
+import {
+  bodyMd5,
+  type SigningKey,
+  signChannel,
+  signHttp,
+} from '../../contracts/pusher/signature.ts';
+import type { AppConfig, AuthConfig, ChannelRule } from '../../contracts/warren-config.ts';
+import { type EdgeOptions, type EdgeRole, type EdgeSettings, startEdge } from '../../edge/main.ts';
+import { type Clock, systemClock } from '../../runtime/clock.ts';
+import { createLog, type Log } from '../../runtime/log.ts';
+import { createMetrics, type Metrics } from '../../runtime/metrics.ts';
+
+export interface TestEdgeOptions {
+  readonly apps?: readonly Partial<AppConfig>[];
+  readonly channels?: readonly Omit<ChannelRule, 'index' | 'app'>[];
+  readonly auth?: AuthConfig;
+  readonly settings?: Partial<EdgeSettings>;
+  /** Of the edge alone: the broker and the clients live on the real one. */
+  readonly clock?: Clock;
+  readonly broker?: MemoryBroker;
+  readonly sessionQueues?: EdgeOptions['broker']['sessionQueues'];
+  readonly channelPublisher?: EdgeOptions['broker']['channelPublisher'];
+  readonly log?: Log;
+}
+
+export interface TestEdge {
+  readonly edge: EdgeRole;
+  readonly broker: MemoryBroker;
+  readonly metrics: Metrics;
+  readonly app: AppConfig;
+  readonly origin: string;
+  /** A raw client; `path` as in the URL, with query. */
+  open(path?: string, options?: ClientOptions): TestClient;
+  /** A raw client that has been greeted. */
+  connect(path?: string, options?: ClientOptions): Promise<TestClient>;
+  /** A signed call of the HTTP API. */
+  post(path: string, body: unknown): Promise<Response>;
+  /** One line of the metrics, summed over its labels. */
+  metric(name: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+export const protocolPath = '/app/app-key?protocol=7&client=test&version=1';
+
+export async function startTestEdge(options: TestEdgeOptions = {}): Promise<TestEdge> {
+  const apps = (options.apps ?? [{}]).map(appConfig);
+  const [app] = apps;
+  if (app === undefined) throw new Error('a test edge needs an app');
+  const broker = options.broker ?? createMemoryBroker({ clock: systemClock });
+  const metrics = createMetrics();
+  const clients = new Set<TestClient>();
+  const edge = await startEdge({
+    broker: {
+      channelPublisher: options.channelPublisher ?? broker.channelPublisher,
+      sessionQueues: options.sessionQueues ?? broker.sessionQueues,
+      status: () => broker.status(),
+      onStatus: (listener) => broker.onStatus(listener),
+    },
+    config: {
+      apps,
+      events: [],
+      channels: (options.channels ?? []).map((rule, index) => ({ ...rule, index, app: app.id })),
+      ...(options.auth === undefined ? {} : { auth: options.auth }),
+    },
+    settings: {
+      host: '127.0.0.1',
+      port: 0,
+      activityTimeoutMs: 30_000,
+      pongTimeoutMs: 30_000,
+      slowSocketMs: 30_000,
+      socketBufferBytes: 1_048_576,
+      prefetch: 100,
+      queueMaxLength: 100_000,
+      ...options.settings,
+    },
+    clock: options.clock ?? systemClock,
+    log: options.log ?? createLog('silent'),
+    metrics,
+    edgeId: `test-${randomBytes(4).toString('hex')}` as EdgeId,
+  });
+  const origin = `127.0.0.1:${edge.port}`;
+  const open = (path = protocolPath, clientOptions: ClientOptions = {}) => {
+    const client = new TestClient(`ws://${origin}${path}`, clientOptions);
+    clients.add(client);
+    return client;
+  };
+  return {
+    edge,
+    broker,
+    metrics,
+    app,
+    origin: `http://${origin}`,
+    open,
+    async connect(path, clientOptions) {
+      const client = open(path, clientOptions);
+      await client.greeted();
+      return client;
+    },
+    post: (path, body) => signedPost(`http://${origin}`, app, path, JSON.stringify(body)),
+    async metric(name) {
+      const lines = (await metrics.scrape()).split('\n');
+      const values = lines
+        .filter((line) => new RegExp(`^${name}(\\{| )`).test(line))
+        .map((line) => Number(line.split(' ').at(-1)));
+      return values.reduce((sum, value) => sum + value, 0);
+    },
+    async close() {
+      for (const client of clients) client.terminate();
+      await edge.stop(0);
+      if (options.broker === undefined) await broker.close();
+      await metrics.close();
+    },
+  };
+}
+
+function appConfig(overrides: Partial<AppConfig>): AppConfig {
+  const id = parseAppId('app-id');
+  if (id === undefined) throw new Error('not an app id');
+  return {
+    id,
+    key: 'app-key',
+    secret: 'app-secret',
+    allowedOrigins: ['*'],
+    limits: defaultLimits,
+    ...overrides,
+  };
+}
+
+export function signedPost(
+  origin: string,
+  app: SigningKey,
+  path: string,
+  body: string,
+  timestamp = Math.floor(Date.now() / 1_000),
+): Promise<Response> {
+  const query = new Map([
+    ['auth_key', app.key],
+    ['auth_timestamp', String(timestamp)],
+    ['auth_version', '1.0'],
+    ['body_md5', bodyMd5(Buffer.from(body))],
+  ]);
+  query.set('auth_signature', signHttp(app.secret, 'POST', path, query));
+  return fetch(`${origin}${path}?${new URLSearchParams([...query])}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', connection: 'close' },
+    body,
+  });
+}
+
+export interface Frame {
+  readonly event: string;
+  readonly channel?: string;
+  readonly data?: unknown;
+  readonly [key: string]: unknown;
+}
+
+interface Waiter {
+  readonly matches: (frame: Frame) => boolean;
+  readonly resolve: (frame: Frame) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A WebSocket that keeps what it received and lets a test wait for what is still to come. */
+export class TestClient {
+  readonly socket: WebSocket;
+  /** The text of every frame, in order. */
+  readonly texts: string[] = [];
+  readonly frames: Frame[] = [];
+  readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+  readonly #waiters = new Set<Waiter>();
+  /** Frames before this one have been looked at by `next`. */
+  #seen = 0;
+  #ended = false;
+
+  constructor(url: string, options: ClientOptions) {
+    this.socket = new WebSocket(url, { perMessageDeflate: false, ...options });
+    this.socket.on('error', () => {});
+    this.socket.on('message', (data) => this.#received(String(data)));
+    this.closed = new Promise((resolve) => {
+      this.socket.on('close', (code, reason) => {
+        this.#ended = true;
+        for (const { reject } of this.#waiters) reject(this.#gone());
+        this.#waiters.clear();
+        resolve({ code, reason: String(reason) });
+      });
+    });
+  }
+
+  #gone(): Error {
+    return new Error(`the socket ended; received: ${this.texts.slice(-5).join(' ')}`);
+  }
+
+  #received(text: string): void {
+    this.texts.push(text);
+    const frame = JSON.parse(text) as Frame;
+    this.frames.push(frame);
+    for (const waiter of this.#waiters) {
+      if (!waiter.matches(frame)) continue;
+      this.#waiters.delete(waiter);
+      this.#seen = this.frames.length;
+      waiter.resolve(frame);
+    }
+  }
+
+  /** The first frame of this event (and channel) after the last one that `next` returned. */
+  next(event: string, channel?: string): Promise<Frame> {
+    const matches = (frame: Frame) =>
+      frame.event === event && (channel === undefined || frame.channel === channel);
+    const at = this.frames.findIndex((frame, index) => index >= this.#seen && matches(frame));
+    const found = this.frames[at];
+    if (found !== undefined) {
+      this.#seen = at + 1;
+      return Promise.resolve(found);
+    }
+    if (this.#ended) return Promise.reject(this.#gone());
+    return new Promise((resolve, reject) => this.#waiters.add({ matches, resolve, reject }));
+  }
+
+  async greeted(): Promise<SocketId> {
+    const { data } = await this.next('pusher:connection_established');
+    return (JSON.parse(String(data)) as { socket_id: SocketId }).socket_id;
+  }
+
+  get socketId(): SocketId {
+    const first = this.frames[0];
+    return (JSON.parse(String(first?.data)) as { socket_id: SocketId }).socket_id;
+  }
+
+  send(event: string, data: unknown, more: object = {}): void {
+    this.socket.send(JSON.stringify({ event, data, ...more }));
+  }
+
+  /** Subscribes and waits for the success. */
+  async subscribe(channel: string, app?: SigningKey): Promise<void> {
+    const auth = app === undefined ? '' : signChannel(app, this.socketId, channel);
+    this.send('pusher:subscribe', { channel, auth });
+    await this.next('pusher_internal:subscription_succeeded', channel);
+  }
+
+  /** Resolves when the server has answered a ping: everything sent before has been worked on. */
+  async roundTrip(): Promise<void> {
+    this.send('pusher:ping', {});
+    await this.next('pusher:pong');
+  }
+
+  events(channel: string): Frame[] {
+    return this.frames.filter((frame) => frame.channel === channel && !/^pusher/.test(frame.event));
+  }
+
+  terminate(): void {
+    this.socket.terminate();
+  }
+}
