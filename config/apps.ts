@@ -32,6 +32,9 @@ export interface Apps {
 
 const builtIn: FallbackApp = { id: 'app-id', key: 'app-key', secret: 'app-secret' };
 
+/** As in the schema: the key is a segment of the WebSocket URL and stands before a colon in signatures. */
+const keyPattern = /^[A-Za-z0-9_\-=@,;.]{1,64}$/;
+
 export interface AppOptions {
   readonly fallbackApp: FallbackApp | undefined;
   readonly production: boolean;
@@ -111,14 +114,13 @@ function standInApp(source: Source, options: AppOptions): Apps {
   }
   const app = given ?? builtIn;
   const id = parseAppId(app.id);
-  if (id === undefined) {
-    const message = 'must be 1 to 64 characters of A-Z a-z 0-9 _ - = @ , ;';
-    return {
-      apps: [],
-      problems: [outsideFile('WARREN_APP_ID', message)],
-      warnings: [],
-      complete: false,
-    };
+  if (id === undefined || !keyPattern.test(app.key)) {
+    const characters = 'must be 1 to 64 characters of A-Z a-z 0-9 _ - = @ , ;';
+    const problem =
+      id === undefined
+        ? outsideFile('WARREN_APP_ID', characters)
+        : outsideFile('WARREN_APP_KEY', `${characters} .`);
+    return { apps: [], problems: [problem], warnings: [], complete: false };
   }
   const warnings =
     given === undefined
@@ -148,8 +150,14 @@ function appConfig(
 
 function originProblem(origin: string): [string, { readonly cure: string }] | undefined {
   if (origin === '*') return undefined;
+  if (origin.includes('*')) {
+    return [
+      `${shown(origin)} is not an origin`,
+      { cure: 'write each origin out; only * alone stands for all of them' },
+    ];
+  }
   const cure = 'write scheme://host or scheme://host:port, as https://example.com, or *';
-  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/i.test(origin)) {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/i.test(origin)) {
     const url = URL.canParse(origin) ? new URL(origin).origin : 'null';
     return [
       `${shown(origin)} is not an origin`,

@@ -24,7 +24,7 @@ export interface ChannelRules {
  */
 export function channelVariables(name: ChannelRuleName): Variables {
   const parameters = name.parameters.map((parameter) => [parameter, 'text'] as const);
-  return { claims: 'map', user: 'any', ...Object.fromEntries(parameters) };
+  return { claims: 'map', user: 'map', ...Object.fromEntries(parameters) };
 }
 
 export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps): ChannelRules {

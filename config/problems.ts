@@ -62,7 +62,7 @@ const maxExcerptLength = 100;
 export function excerptOf(line: string, lineNumber: number, column: number): string {
   const safe = printable(blotSecrets(line).replaceAll('\t', ' '));
   // A long line is cut around the column, so that the caret stays on the screen.
-  const start = column > maxExcerptLength - 20 ? column - 40 : 0;
+  const start = column > maxExcerptLength - 20 && column <= safe.length ? column - 40 : 0;
   const shown = safe.slice(start, start + maxExcerptLength);
   const gutter = String(lineNumber).padStart(6, ' ');
   const caret = ' '.repeat(Math.max(0, Math.min(column - 1 - start, shown.length)));
@@ -75,7 +75,7 @@ function blotSecrets(line: string): string {
 }
 
 /** Control characters of a file must not drive the terminal that shows it. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
     (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`,

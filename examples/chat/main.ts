@@ -10,7 +10,8 @@ import { createChat } from './service.ts';
 
 const port = Number(process.env['CHAT_PORT'] ?? 3000);
 const warrenPort = Number(process.env['WARREN_PORT'] ?? 6001);
-const brokerUrl = (process.env['WARREN_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672').split(',')[0] ?? '';
+const brokerUrl =
+  (process.env['WARREN_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672').split(',')[0] ?? '';
 const embedded = process.argv.includes('--embedded') ? await startEmbedded(warrenPort) : undefined;
 const publisher = embedded ?? createPublisher(brokerUrl);
 
@@ -25,7 +26,9 @@ server.listen(port, '127.0.0.1');
 try {
   await once(server, 'listening');
 } catch (error) {
-  process.stderr.write(`cannot listen on port ${port}: ${(error as Error).message}; set CHAT_PORT to another one\n`);
+  process.stderr.write(
+    `cannot listen on port ${port}: ${(error as Error).message}; set CHAT_PORT to another one\n`,
+  );
   process.exit(1);
 }
 process.stdout.write(`chat is at http://127.0.0.1:${port}/\n`);

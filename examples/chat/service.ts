@@ -3,10 +3,9 @@
  * Signing in is a stand-in: whoever asks gets a token for the name they choose.
  */
 import { randomUUID } from 'node:crypto';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import express, { type Express, type Request, type Response } from 'express';
 import { jwtVerify, SignJWT } from 'jose';
+import { examplePath, projectPath } from './paths.ts';
 import type { EventPublisher } from './publisher.ts';
 
 export interface ChatOptions {
@@ -23,7 +22,6 @@ const namePattern = /^[\p{L}\p{N} _.-]{1,32}$/u;
 
 export function createChat(options: ChatOptions): Express {
   const secret = new TextEncoder().encode(options.jwtSecret);
-  const root = projectRoot();
   const app = express();
   app.disable('x-powered-by');
   app.use(express.json({ limit: '16kb' }));
@@ -61,7 +59,9 @@ export function createChat(options: ChatOptions): Express {
     const room = text(request.body, 'room');
     const message = text(request.body, 'text').trim();
     if (!rooms.includes(room) || message === '' || message.length > maxTextLength) {
-      response.status(400).json({ error: `say 1 to ${maxTextLength} characters in ${rooms.join(' or ')}` });
+      response
+        .status(400)
+        .json({ error: `say 1 to ${maxTextLength} characters in ${rooms.join(' or ')}` });
       return;
     }
     const id = randomUUID();
@@ -82,22 +82,16 @@ export function createChat(options: ChatOptions): Express {
 
   const sendFile = (path: string, ...file: string[]) => {
     app.get(path, (_request, response) => {
-      response.sendFile(join(root, ...file));
+      response.sendFile(projectPath('node_modules', ...file));
     });
   };
-  sendFile('/vendor/pusher.js', 'node_modules', 'pusher-js', 'dist', 'web', 'pusher.min.js');
-  sendFile('/vendor/echo.js', 'node_modules', 'laravel-echo', 'dist', 'echo.iife.js');
-  app.use(express.static(join(root, 'examples', 'chat', 'public')));
+  sendFile('/vendor/pusher.js', 'pusher-js', 'dist', 'web', 'pusher.min.js');
+  sendFile('/vendor/echo.js', 'laravel-echo', 'dist', 'echo.iife.js');
+  app.use(express.static(examplePath('public')));
   return app;
 }
 
 function text(body: unknown, field: string): string {
   const value = (body as Record<string, unknown> | undefined)?.[field];
   return typeof value === 'string' ? value : '';
-}
-
-/** The same place whether this runs from its source or from dist/. */
-function projectRoot(): string {
-  const here = dirname(fileURLToPath(import.meta.url));
-  return here.includes(`${join('dist', 'examples')}`) ? join(here, '..', '..', '..') : join(here, '..', '..');
 }

@@ -110,8 +110,9 @@ export function describeChannelPublisher(adapter: BrokerAdapter): void {
     it('reaches the channel of exactly that name and app, whatever its name is', async () => {
       const { broker, peer } = current();
       const other = await peer();
-      const apps = [appId, 'app-2' as AppId];
-      const places = apps.flatMap((app) => hostileNames.map((name) => ({ app, name })));
+      const places = [appId, 'app-2' as AppId].flatMap((app) =>
+        hostileNames.map((name) => ({ app, name })),
+      );
       const recorders = await Promise.all(
         places.map(async ({ app, name }) => {
           const recorder = new Recorder();
@@ -122,17 +123,17 @@ export function describeChannelPublisher(adapter: BrokerAdapter): void {
         }),
       );
       await Promise.all(
-        places.map(({ app, name }) =>
-          broker.channelPublisher.publish(publication(name, `${app} ${name}`, { appId: app })),
+        places.map(({ app, name }, n) =>
+          broker.channelPublisher.publish(publication(name, `place ${n}`, { appId: app })),
         ),
       );
       await broker.channelPublisher.publish(publication('sentinel', 'sentinel'));
       await eventually(() => {
         for (const { ids } of recorders) assert.equal(ids.at(-1), 'sentinel');
       });
-      for (const [index, { app, name }] of places.entries()) {
-        const recorder = recorders[index];
-        assert.deepEqual(recorder?.ids, [`${app} ${name}`, 'sentinel'], JSON.stringify(name));
+      for (const [n, { app, name }] of places.entries()) {
+        const recorder = recorders[n];
+        assert.deepEqual(recorder?.ids, [`place ${n}`, 'sentinel'], `${app} ${name}`);
         assert.equal(recorder?.deliveries[0]?.channel, name);
         assert.equal(recorder?.deliveries[0]?.key, keyOf(name, app));
       }

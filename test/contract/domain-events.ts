@@ -284,12 +284,18 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
     it('has one consumer at a time, and the next takes over in order when it stops', async () => {
       const { broker, peer } = current();
       const other = await peer();
-      const first = new Handling(async () => done);
+      const midway = new Gate();
+      const first = new Handling(async (n) => {
+        if (n === 40) midway.open();
+        await turns(2);
+        return done;
+      });
       const second = new Handling(async () => done);
       const active = await broker.domainEvents.consume(first.options({ prefetch: 7 }));
       const standby = await other.domainEvents.consume(second.options({ prefetch: 7 }));
       const publishing = publishNumbers(other, range(200));
-      await eventually(() => assert.isAtLeast(first.calls.length, 20));
+      await midway.opened;
+      assert.isEmpty(second.calls);
       await active.stop(5_000);
       const taken = first.calls.length;
       await publishing;

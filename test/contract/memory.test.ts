@@ -47,9 +47,12 @@ const memory: BrokerAdapter = {
   },
 };
 
-describeBroker(memory);
-describeDomainEvents(memory);
-describeChannelPublisher(memory);
-describeSessionQueues(memory);
-describeEdgeQueues(memory);
-describeEdgeBus(memory);
+describe('the embedded broker', function () {
+  this.timeout(10_000);
+  describeBroker(memory);
+  describeDomainEvents(memory);
+  describeChannelPublisher(memory);
+  describeSessionQueues(memory);
+  describeEdgeQueues(memory);
+  describeEdgeBus(memory);
+});

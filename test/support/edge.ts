@@ -42,8 +42,8 @@ export interface TestEdge {
   connect(path?: string, options?: ClientOptions): Promise<TestClient>;
   /** A signed call of the HTTP API. */
   post(path: string, body: unknown): Promise<Response>;
-  /** One line of the metrics, summed over its labels. */
-  metric(name: string): Promise<number>;
+  /** One metric, summed over its labels or for the one label given as `code="4201"`. */
+  metric(name: string, label?: string): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -104,10 +104,10 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       return client;
     },
     post: (path, body) => signedPost(`http://${origin}`, app, path, JSON.stringify(body)),
-    async metric(name) {
+    async metric(name, label = '') {
       const lines = (await metrics.scrape()).split('\n');
       const values = lines
-        .filter((line) => new RegExp(`^${name}(\\{| )`).test(line))
+        .filter((line) => new RegExp(`^${name}(\\{| )`).test(line) && line.includes(label))
         .map((line) => Number(line.split(' ').at(-1)));
       return values.reduce((sum, value) => sum + value, 0);
     },

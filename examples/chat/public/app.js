@@ -53,7 +53,8 @@ function connect() {
       });
   }
   echo.channel('activity').listen('.room.active', ({ room: busy }) => {
-    if (busy !== room) element('rooms').querySelector(`[data-room="${busy}"]`)?.classList.add('unread');
+    if (busy !== room)
+      element('rooms').querySelector(`[data-room="${busy}"]`)?.classList.add('unread');
   });
   open(room);
 }

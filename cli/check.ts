@@ -1,0 +1,92 @@
+/** `warren check`: is warren.yaml good, and if not, all that is wrong with it. */
+import type { FallbackApp } from '../config/apps.ts';
+import { type LoadResult, loadConfig } from '../config/load.ts';
+import { formatProblem, formatProblems, type Problem } from '../config/problems.ts';
+import type { WarrenConfig } from '../contracts/warren-config.ts';
+import type { Environment } from '../runtime/env.ts';
+import { readSettings } from '../runtime/settings.ts';
+
+/** What commands may do with the outside world. */
+export interface CommandIo {
+  stdout(text: string): void;
+  stderr(text: string): void;
+  /** `-` reads standard input. Throws where it cannot. */
+  readFile(path: string): string;
+}
+
+export interface CheckArguments {
+  /** Path of warren.yaml, or `-`. */
+  readonly file: string;
+  readonly json: boolean;
+  /** Names the app that stands in for a file without apps. */
+  readonly environment: Environment;
+}
+
+/** Exit codes: 0 the file is good, 1 it is not. Problems go to standard error; with `json` everything goes to standard output. */
+export async function check(args: CheckArguments, io: CommandIo): Promise<number> {
+  const { result, settings } = loadForCommand(args.file, args.environment, io);
+  const name = shownName(args.file);
+  const warnings = [...settings, ...result.warnings];
+  const problems = result.ok ? [] : result.problems;
+  if (args.json) {
+    io.stdout(`${JSON.stringify({ file: name, ok: result.ok, problems, warnings }, null, 2)}\n`);
+    return result.ok ? 0 : 1;
+  }
+  for (const warning of warnings) io.stderr(`warning: ${formatProblem(warning)}\n`);
+  if (result.ok) {
+    io.stdout(`${name}: ok — ${summary(result.config)}\n`);
+    return 0;
+  }
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+  io.stderr(`${formatProblems(problems)}\n\n${name}: ${count}\n`);
+  return 1;
+}
+
+/** Loads the file as `warren serve` would, with the stand-in app of the environment. Settings that are wrong are warnings here. */
+export function loadForCommand(
+  file: string,
+  environment: Environment,
+  io: CommandIo,
+): { readonly result: LoadResult; readonly settings: readonly Problem[] } {
+  const read = readSettings(environment, (path) => io.readFile(path));
+  const fallbackApp: FallbackApp | undefined = read.ok ? read.settings.app : undefined;
+  const settings = read.ok
+    ? []
+    : read.problems.map(({ name, message }) => place(name, `${message}; warren serve refuses it`));
+  const path = shownName(file);
+  let text: string;
+  try {
+    text = io.readFile(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException | undefined)?.code ?? 'it failed';
+    const problem = {
+      ...place(path, `cannot be read (${code})`),
+      cure: 'name the file: warren check path/to/warren.yaml, or set WARREN_CONFIG',
+    };
+    return { settings, result: { ok: false, problems: [problem], warnings: [] } };
+  }
+  const production = environment['NODE_ENV'] === 'production';
+  const readFile = (secret: string) => io.readFile(secret);
+  return { settings, result: loadConfig(text, { path, fallbackApp, production, readFile }) };
+}
+
+function shownName(file: string): string {
+  return file === '-' ? 'standard input' : file;
+}
+
+function place(file: string, message: string): Problem {
+  return { file, line: 0, column: 0, path: '', message };
+}
+
+function summary(config: WarrenConfig): string {
+  return [
+    counted(config.apps.length, 'app'),
+    counted(config.events.length, 'event rule'),
+    counted(config.channels.length, 'channel rule'),
+    config.auth === undefined ? 'no JWT' : 'JWT',
+  ].join(', ');
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

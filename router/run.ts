@@ -1,0 +1,142 @@
+/**
+ * The consume loop: a domain event is taken, routed, published and, when the broker has confirmed all of it, done. Nothing here waits
+ * between taking an event and handing its publications to the publisher, so publications leave in the order of the events.
+ */
+import type { BrokerError } from '../broker/errors.ts';
+import type { ChannelPublisher, Outcome } from '../broker/port.ts';
+import { decodeDomainEvent, type IncomingEvent } from '../contracts/domain-event.ts';
+import type { Refusal } from '../contracts/errors.ts';
+import { createPublication, type Publication } from '../contracts/publication.ts';
+import { fail, ok, type Result } from '../contracts/result.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import type { Routes, RuleStep } from './rules.ts';
+
+export interface EventHandlerParts {
+  readonly publisher: ChannelPublisher;
+  readonly routes: Routes;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** From publishing to the last confirm on a local broker is about a millisecond; seconds mean a broker in trouble. */
+const secondsBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/**
+ * Makes the `handle` of `DomainEvents.consume`.
+ *
+ * Resolves `done` when every publication is confirmed, also where there is none; `dead-letter` where the event is malformed or a rule
+ * refuses it, and then nothing of it was published. Rejects with the publisher's error when a publication was not confirmed: the
+ * event stays in the queue and comes again, with the same publication ids where it has an id.
+ */
+export function createEventHandler(
+  parts: EventHandlerParts,
+): (event: IncomingEvent) => Promise<Outcome> {
+  const { publisher, clock, log } = parts;
+  const count = routerMetrics(parts.metrics);
+  const conditionErrors = reportConditionErrors(log, count.conditionErrors);
+  return async (raw) => {
+    const startedMs = clock.monotonicMs();
+    const prepared = prepare(raw, parts.routes, conditionErrors, log);
+    if (!prepared.ok) {
+      count.events('refused');
+      count.refusals(prepared.error.code);
+      return { kind: 'dead-letter', refusal: prepared.error };
+    }
+    const publications = prepared.value;
+    if (publications.length === 0) {
+      count.events('unmatched');
+      return { kind: 'done' };
+    }
+    try {
+      const confirmed = await Promise.all(publications.map((one) => publisher.publish(one)));
+      for (const { routed } of confirmed) count.publications(routed);
+    } catch (error) {
+      count.events('failed');
+      log.warn({ code: codeOf(error) }, 'event not confirmed, it stays in the queue');
+      throw error;
+    }
+    count.events('routed');
+    count.seconds((clock.monotonicMs() - startedMs) / 1000);
+    return { kind: 'done' };
+  };
+}
+
+function prepare(
+  raw: IncomingEvent,
+  routes: Routes,
+  observe: (step: RuleStep) => void,
+  log: Log,
+): Result<readonly Publication[], Refusal> {
+  try {
+    const event = decodeDomainEvent(raw);
+    if (!event.ok) return event;
+    const routed = routes.route(event.value, observe);
+    if (!routed.ok) return routed;
+    return ok(routed.value.map(({ publication }) => createPublication(publication)));
+  } catch (error) {
+    // A bug must not stop the events behind this one; the event itself waits in the dead letters.
+    log.error({ err: error }, 'routing failed, which is a bug');
+    return fail({ code: 'internal_error', text: 'the router failed on this event' });
+  }
+}
+
+function routerMetrics(metrics: Metrics) {
+  const events = metrics.counter(
+    'warren_router_events_total',
+    'Domain events by outcome: routed, unmatched (no rule wanted it), refused (dead-lettered), failed (not confirmed, will come again).',
+  );
+  const refusals = metrics.counter(
+    'warren_router_refusals_total',
+    'Dead-lettered events by reason; docs/errors.md says what each means.',
+  );
+  const publications = metrics.counter(
+    'warren_router_publications_total',
+    'Confirmed publications; routed="false" had no listener on any edge.',
+  );
+  const conditionErrors = metrics.counter(
+    'warren_router_condition_errors_total',
+    'Conditions (`when`) that failed, which counts as no; a field that events do not always have needs has().',
+  );
+  const seconds = metrics.histogram(
+    'warren_router_event_seconds',
+    'From taking an event to the confirm of its last publication.',
+    secondsBoundaries,
+  );
+  const routed = { routed: 'true' };
+  const unrouted = { routed: 'false' };
+  const outcomes = {
+    routed: { outcome: 'routed' },
+    unmatched: { outcome: 'unmatched' },
+    refused: { outcome: 'refused' },
+    failed: { outcome: 'failed' },
+  };
+  return {
+    events: (outcome: keyof typeof outcomes) => events.add(1, outcomes[outcome]),
+    refusals: (code: string) => refusals.add(1, { code }),
+    publications: (reached: boolean) => publications.add(1, reached ? routed : unrouted),
+    conditionErrors: (rule: string) => conditionErrors.add(1, { rule }),
+    seconds: (value: number) => seconds.record(value),
+  };
+}
+
+/** Counts every failed condition and tells the log once for each rule: at 10,000 events a second once is enough. */
+function reportConditionErrors(log: Log, count: (rule: string) => void): (step: RuleStep) => void {
+  const told = new Set<number>();
+  return (step) => {
+    if (step.outcome !== 'condition-error') return;
+    const rule = `events[${step.rule.index}]`;
+    count(rule);
+    if (told.has(step.rule.index)) return;
+    told.add(step.rule.index);
+    // The error's text may repeat a word of the payload; its code does not.
+    log.warn({ rule, code: step.code }, 'a condition failed, which counts as no');
+  };
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as Partial<BrokerError> | null)?.code;
+  return typeof code === 'string' ? code : 'unknown';
+}
