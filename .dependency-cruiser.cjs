@@ -94,6 +94,12 @@ module.exports = {
       to: { path: 'node_modules/(@types/)?(express|passport|passport-jwt)/' },
     },
     {
+      name: 'otel-sdk-in-runtime-only',
+      severity: 'error',
+      from: { pathNot: '^runtime/|^(test|bench)/' },
+      to: { path: 'node_modules/@opentelemetry/(?!api/)' },
+    },
+    {
       name: 'no-production-import-of-tests',
       severity: 'error',
       from: { pathNot: '^(test|bench)/' },
@@ -102,7 +108,8 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^dist/' },
+    // Pages of examples run in the browser as they are.
+    exclude: { path: '^dist/|^examples/[^/]+/public/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     enhancedResolveOptions: { conditionNames: ['import', 'node', 'types'] },

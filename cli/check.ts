@@ -61,7 +61,7 @@ export function loadForCommand(
     const code = (error as NodeJS.ErrnoException | undefined)?.code ?? 'it failed';
     const problem = {
       ...place(path, `cannot be read (${code})`),
-      cure: 'name the file: warren check path/to/warren.yaml, or set WARREN_CONFIG',
+      cure: 'name the file on the command line, or in WARREN_CONFIG',
     };
     return { settings, result: { ok: false, problems: [problem], warnings: [] } };
   }

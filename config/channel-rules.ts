@@ -22,7 +22,7 @@ export interface ChannelRules {
  * What a channel rule's `allow` may read: `claims`, the verified claims of the token; `user`, who asks (at least `id`, as text); and
  * the parameters of the name, as text.
  */
-export function channelVariables(name: ChannelRuleName): Variables {
+function channelVariables(name: ChannelRuleName): Variables {
   const parameters = name.parameters.map((parameter) => [parameter, 'text'] as const);
   return { claims: 'map', user: 'map', ...Object.fromEntries(parameters) };
 }
@@ -36,18 +36,25 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
     readonly name: ChannelRuleName;
   }[] = [];
   const raw = source.value['channels'];
-  for (const [index, rule] of (Array.isArray(raw) ? (raw as RawChannelRule[]) : []).entries()) {
+  for (const [index, rule] of (Array.isArray(raw)
+    ? (raw as Partial<RawChannelRule>[])
+    : []
+  ).entries()) {
     const path = ['channels', index];
-    if (!shape.sound(path)) continue;
+    if (!shape.typed(path)) continue;
     const { app, problem } = appOfRule(source, path, rule.app, apps);
     if (problem !== undefined) problems.push(problem);
+    if (rule.name === undefined) continue;
     const name = compileChannelRuleName(rule.name, app?.limits.channelNameLength ?? 200);
     if (!name.ok) {
       problems.push(source.problem([...path, 'name'], name.error.message, name.error));
       continue;
     }
-    const allow = compileExpression(rule.allow, channelVariables(name.value));
-    if (!allow.ok) {
+    const allow =
+      rule.allow === undefined
+        ? undefined
+        : compileExpression(rule.allow, channelVariables(name.value));
+    if (allow?.ok === false) {
       problems.push(source.problem([...path, 'allow'], allow.error.message, allow.error));
     }
     if (app === undefined) continue;
@@ -64,6 +71,7 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
       );
     }
     earlier.push({ index, app: app.id, name: name.value });
+    if (rule.allow === undefined) continue;
     rules.push({ index, app: app.id, name: rule.name, allow: rule.allow });
   }
   return { rules, problems };

@@ -38,11 +38,11 @@ export function readEventRules(source: Source, shape: ShapeCheck, apps: Apps): E
   const seen = new Map<string, number>();
   for (const [index, rule] of (Array.isArray(raw) ? (raw as RawEventRule[]) : []).entries()) {
     const path = ['events', index];
-    if (!shape.sound(path)) continue;
+    if (!shape.typed(path)) continue;
     const { app, problem } = appOfRule(source, path, rule.app, apps);
     if (problem !== undefined) problems.push(problem);
     problems.push(...meaningProblems(source, path, rule, app));
-    if (app === undefined) continue;
+    if (app === undefined || !shape.sound(path)) continue;
     const checked = eventRule(index, app, rule);
     const sameAs = JSON.stringify({ ...checked, index: 0 });
     const first = seen.get(sameAs);
@@ -72,11 +72,11 @@ function eventRule(index: number, app: AppConfig, rule: RawEventRule): EventRule
 function meaningProblems(
   source: Source,
   path: Path,
-  rule: RawEventRule,
+  rule: Partial<RawEventRule>,
   app: AppConfig | undefined,
 ): Problem[] {
   const problems: Problem[] = [];
-  const pattern = parseTopicPattern(rule.on);
+  const pattern = parseTopicPattern(rule.on ?? '#');
   if (!pattern.ok) {
     problems.push(source.problem([...path, 'on'], `is not a topic pattern: ${pattern.error.text}`));
   }
@@ -87,7 +87,7 @@ function meaningProblems(
   const targets: readonly (readonly [Path, string])[] =
     typeof rule.to === 'string'
       ? [[[...path, 'to'], rule.to]]
-      : rule.to.map((target, index) => [[...path, 'to', index], target] as const);
+      : (rule.to ?? []).map((target, index) => [[...path, 'to', index], target] as const);
   for (const [at, target] of targets) {
     const compiled = compileChannelTemplate(target, app?.limits.channelNameLength ?? 200);
     if (!compiled.ok) problems.push(source.problem(at, compiled.error.message, compiled.error));

@@ -19,8 +19,10 @@ interface Subschema {
 
 export interface ShapeCheck {
   readonly problems: readonly Problem[];
-  /** True where nothing at or below the path is amiss, so that its meaning can be checked. */
+  /** True where nothing at or below the path is amiss. */
   sound(path: Path): boolean;
+  /** True where what is there has the right types, so that its meaning can be checked; keys may be missing or unknown. */
+  typed(path: Path): boolean;
 }
 
 type Validate = ReturnType<Ajv2020['compile']>;
@@ -38,22 +40,29 @@ function validator(): Validate {
 
 export function checkShape(source: Source): ShapeCheck {
   const validate = validator();
-  if (validate(source.value)) return { problems: [], sound: () => true };
-  const unsound: Path[] = [];
+  if (validate(source.value)) return { problems: [], sound: () => true, typed: () => true };
+  const mistyped: Path[] = [];
+  const incomplete: Path[] = [];
   const problems: Problem[] = [];
   for (const error of validate.errors ?? []) {
     // The branches of a oneOf are told as one.
     if (/\/oneOf\/\d/.test(error.schemaPath)) continue;
     const path = pathOf(error.instancePath, source.value);
-    unsound.push(path);
+    (aboutKeys.has(error.keyword) ? incomplete : mistyped).push(path);
     const problem = explain(source, path, error);
     if (problem !== undefined) problems.push(problem);
   }
+  const touches = (bad: readonly Path[], path: Path) =>
+    bad.some((one) => isWithin(one, path) || isWithin(path, one));
   return {
     problems,
-    sound: (path) => !unsound.some((bad) => isWithin(bad, path) || isWithin(path, bad)),
+    sound: (path) => !touches(mistyped, path) && !touches(incomplete, path),
+    typed: (path) => !touches(mistyped, path),
   };
 }
+
+/** Mistakes about which keys there are, and not about what is in them. */
+const aboutKeys: ReadonlySet<string> = new Set(['additionalProperties', 'required', 'oneOf']);
 
 /** True where `inner` is at or below `outer`; the root of the file counts for itself alone. */
 function isWithin(inner: Path, outer: Path): boolean {

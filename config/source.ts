@@ -12,7 +12,7 @@ import {
   YAMLMap,
 } from 'yaml';
 import { fail, ok, type Result } from '../contracts/result.ts';
-import { excerptOf, type Path, type Problem, pathText } from './problems.ts';
+import { excerptOf, type Path, type Problem, pathText, shown } from './problems.ts';
 import { startsWithStar, yamlMistake } from './yaml-mistakes.ts';
 
 export interface Source {
@@ -88,7 +88,11 @@ export function readSource(text: string, file: string): Result<Source, readonly 
   for (const { key, offset, first } of duplicateKeys(document)) {
     const { line, column } = at(offset);
     problems.push(
-      place(line, column, `gives the key "${key}" twice; the first is on line ${at(first).line}`),
+      place(
+        line,
+        column,
+        `gives the key ${shown(key)} twice; the first is on line ${at(first).line}`,
+      ),
     );
   }
   for (const offset of unresolvedAliases(document)) {

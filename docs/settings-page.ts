@@ -17,9 +17,9 @@ export function settingsPage(): string {
 
 # Settings
 
-Warren reads its settings from environment variables, once, when a process starts. Every one of them has a default that works on
-a developer's machine, so start without any and set what you need. \`bin/warren check\` reads them as \`bin/warren serve\` does and
-reports every mistake at once.
+Warren reads its settings from environment variables, once, when a process starts. On a developer's machine it needs none of them:
+start without, and set what you want to be different. \`bin/warren check\` reads them as \`bin/warren serve\` does and reports every
+mistake at once.
 
 ${table(['Name', 'Type', 'Allowed', 'Default', 'What it does'], rows)}
 

@@ -5,7 +5,7 @@
 import type { Counter, Labels, Metrics } from '../runtime/metrics.ts';
 
 /** One number per label value. */
-export class LabelledCount {
+class LabelledCount {
   readonly #values = new Map<string, number>();
 
   add(label: string, amount = 1): void {

@@ -59,7 +59,10 @@ function wordReason(
   if (word.toLowerCase() === wanted.toLowerCase()) {
     return { distance: 0, reason: `${told}: upper and lower case count` };
   }
-  return { distance: nearest(word, [wanted]) === undefined ? 3 : 1, reason: told };
+  if (nearest(word, [wanted]) !== undefined) return { distance: 1, reason: told };
+  // Another word altogether is near only where other words of the pattern are right.
+  const right = pattern.some((one, index) => one === words[index]);
+  return right ? { distance: 3, reason: told } : undefined;
 }
 
 function count(words: number): string {

@@ -16,6 +16,7 @@ export interface Histogram {
 export interface Metrics {
   /** `name` in snake_case with the prefix `warren_` and, for counters, the suffix `_total`; `help` says how to read it. */
   counter(name: string, help: string): Counter;
+  /** Labels that `read` has named before and names no more are shown as 0. */
   gauge(
     name: string,
     help: string,
@@ -38,10 +39,16 @@ export function createMetrics(): Metrics {
   return {
     counter: (name, help) => meter.createCounter(bare(name), { description: help }),
     gauge(name, help, read) {
+      const shown = new Map<string, Labels>();
       meter.createObservableGauge(name, { description: help }).addCallback((result) => {
         const value = read();
-        if (typeof value === 'number') result.observe(value);
-        else for (const [one, labels] of value) result.observe(one, labels);
+        const now = typeof value === 'number' ? [[value, {}] as const] : value;
+        // The SDK repeats the last value of labels that are not observed any more: it would stand there for ever.
+        for (const labels of shown.values()) result.observe(0, labels);
+        for (const [one, labels] of now) {
+          shown.set(JSON.stringify(labels), labels);
+          result.observe(one, labels);
+        }
       });
     },
     histogram: (name, help, boundaries) =>

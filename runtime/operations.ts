@@ -23,7 +23,7 @@ export interface Operations {
 
 interface Answer {
   readonly status: number;
-  readonly type?: string;
+  readonly type: string;
   readonly body: string;
 }
 
@@ -76,33 +76,37 @@ function listen(server: Server, { host, port }: OperationsOptions): Promise<void
 /** Never rejects: what fails here is answered with 500 and logged. */
 async function answer(options: OperationsOptions, request: IncomingMessage): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { status: 405, body: 'GET or HEAD only\n' };
+    return json(405, { error: 'GET or HEAD only' });
   }
   try {
     switch (request.url?.split('?', 1)[0]) {
       case '/healthz':
       case '/up':
-        return { status: 200, body: 'ok\n' };
+        return json(200, { status: 'ok' });
       case '/readyz': {
         const state = options.readiness();
         return state.ready
-          ? { status: 200, body: 'ready\n' }
-          : { status: 503, body: `not ready: ${state.reason}\n` };
+          ? json(200, { status: 'ready' })
+          : json(503, { status: 'not ready', reason: state.reason });
       }
       case '/metrics':
         return { status: 200, type: exposition, body: await options.metrics.scrape() };
       default:
-        return { status: 404, body: 'here are /metrics, /healthz, /readyz and /up\n' };
+        return json(404, { error: 'here are /metrics, /healthz, /readyz and /up' });
     }
   } catch (error) {
     options.log.error({ err: error }, 'operations request failed');
-    return { status: 500, body: 'failed; see the log\n' };
+    return json(500, { error: 'failed; see the log' });
   }
+}
+
+function json(status: number, content: object): Answer {
+  return { status, type: 'application/json; charset=utf-8', body: JSON.stringify(content) };
 }
 
 function respond(request: IncomingMessage, response: ServerResponse, found: Answer): void {
   response.writeHead(found.status, {
-    'content-type': found.type ?? 'text/plain; charset=utf-8',
+    'content-type': found.type,
     'content-length': Buffer.byteLength(found.body),
     'cache-control': 'no-store',
     ...(found.status === 405 ? { allow: 'GET, HEAD' } : {}),

@@ -65,7 +65,7 @@ export class ContinuitySession implements SessionQueue, Attached, Claimant {
     queue.consume({
       prefetch: this.#prefetch,
       deliver: (publication, tag, redelivered) =>
-        this.#receiver.delivered(deliveryOf(publication, { tag, epoch: this.#epoch, redelivered })),
+        this.#receiver.delivered(deliveryOf(publication, tag, this.#epoch, redelivered)),
     });
     this.#untilHeld.release();
     if (opening) {

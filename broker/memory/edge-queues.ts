@@ -15,7 +15,7 @@ export function createEdgeQueues(connection: Connection): EdgeQueues {
         maxLength: spec.maxLength,
         consumer: {
           deliver: (publication, tag, redelivered) =>
-            receiver.delivered(deliveryOf(publication, { tag, epoch, redelivered })),
+            receiver.delivered(deliveryOf(publication, tag, epoch, redelivered)),
         },
         interrupted: () => receiver.interrupted(),
         restored: () => {

@@ -49,7 +49,7 @@ class PlainSession implements SessionQueue {
       consumer: {
         prefetch: spec.prefetch,
         deliver: (publication, tag, redelivered) =>
-          receiver.delivered(deliveryOf(publication, { tag, epoch: this.#epoch, redelivered })),
+          receiver.delivered(deliveryOf(publication, tag, this.#epoch, redelivered)),
       },
       interrupted: () => receiver.interrupted(),
       restored: () => {

@@ -1,6 +1,6 @@
 /** Bodies of the HTTP API's publishing calls: untrusted JSON to typed values. */
 import { isUtf8 } from 'node:buffer';
-import { type Channel, parseChannel } from '../channel.ts';
+import { type Channel, maxChannelNameLength, parseChannel } from '../channel.ts';
 import { parseSocketId, type SocketId } from '../ids.ts';
 import { isJsonObject, maxJsonDepth, nestsDeeperThan, own } from '../json-guard.ts';
 import { fail, ok, type Result } from '../result.ts';
@@ -21,8 +21,9 @@ export interface BodyError {
 
 /** The largest body that a legal call can have; anything longer is refused unread. */
 export function maxRequestBytes(limits: AppLimits): number {
-  // JSON escapes a byte as six at worst; the rest is names and punctuation.
-  return limits.eventsPerBatch * (limits.eventPayloadBytes * 6 + 64 * 1024);
+  const names = limits.eventNameLength + limits.channelsPerEvent * maxChannelNameLength;
+  // JSON escapes a byte as six at worst (PHP escapes every non-ASCII letter); the rest is keys and punctuation.
+  return limits.eventsPerBatch * ((limits.eventPayloadBytes + names) * 6 + 4 * 1024);
 }
 
 /** `POST /events`: 1 to `channelsPerEvent` channels, all checked before anything is published. */

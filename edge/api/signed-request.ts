@@ -35,7 +35,7 @@ export function requireSignature(
 }
 
 /** A parameter that comes twice could be signed as one and read as the other; names are signed in lower case. */
-export function readQuery(text: string): Result<QueryParameters, string> {
+function readQuery(text: string): Result<QueryParameters, string> {
   const parameters = new Map<string, string>();
   const seen = new Set<string>();
   for (const [name, value] of new URLSearchParams(text)) {

@@ -123,7 +123,7 @@ function succeed(context: SubscribeContext, session: Session, subscription: Subs
   }
   subscription.state = 'live';
   context.registry.add(session.app.config.id, name, session);
-  subscription.road?.start(subscription);
+  session.roads.start(subscription);
 }
 
 /** The broker says no for good (permissions, a name that is taken): waiting would be a lie. */
@@ -136,7 +136,7 @@ function giveUp(
   const { name } = subscription.channel;
   subscription.state = 'left';
   session.subscriptions.delete(name);
-  subscription.road?.leave(subscription);
+  session.roads.leave(subscription);
   context.log.error({ err: error }, 'a subscription failed at the broker');
   refuse(context, session, name, {
     type: 'AuthError',

@@ -1,14 +1,16 @@
 /** Use cases: a client unsubscribes from one channel, or leaves with all of them. */
+import type { ChannelName } from '../../contracts/ids.ts';
 import type { Subscription } from '../delivery/subscription.ts';
 import type { ChannelRegistry } from './registry.ts';
 import type { Session } from './session.ts';
 
 /** The protocol has no answer to it; a channel that is not subscribed is ignored. */
 export function unsubscribe(registry: ChannelRegistry, session: Session, channel: string): void {
-  for (const subscription of named(session, channel)) {
-    leave(registry, session, subscription);
-    subscription.road?.leave(subscription);
-  }
+  // The map is keyed by parsed names; text that is none finds nothing.
+  const subscription = session.subscriptions.get(channel as ChannelName);
+  if (subscription === undefined) return;
+  leave(registry, session, subscription);
+  session.roads.leave(subscription);
 }
 
 /** The socket has ended. Resolves when the broker holds nothing for it any more. */
@@ -24,10 +26,4 @@ function leave(registry: ChannelRegistry, session: Session, subscription: Subscr
   session.subscriptions.delete(name);
   if (subscription.state === 'live') registry.remove(session.app.config.id, name, session);
   subscription.state = 'left';
-}
-
-function named(session: Session, channel: string): Subscription[] {
-  // The map is keyed by parsed names; text that is none finds nothing.
-  const found = session.subscriptions.get(channel as Subscription['channel']['name']);
-  return found === undefined ? [] : [found];
 }

@@ -97,7 +97,7 @@ export class OwnQueue implements Road, SessionReceiver {
 
   delivered(delivery: Delivery): void {
     const subscription = this.#subscriptions.get(delivery.channel);
-    if (subscription === undefined) this.#drop(delivery, 'late');
+    if (subscription === undefined || subscription.state === 'left') this.#drop(delivery, 'late');
     else if (subscription.key !== delivery.key) this.#drop(delivery, 'foreign');
     else if (subscription.state === 'live') this.#write(delivery);
     else if (subscription.isRepeat) this.#drop(delivery, 'late');

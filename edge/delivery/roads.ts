@@ -4,7 +4,7 @@ import type { SocketId } from '../../contracts/ids.ts';
 import type { Outbox } from '../socket/outbox.ts';
 import type { EdgeTally } from '../tally.ts';
 import { OwnQueue } from './own-queue.ts';
-import { chooseRoad, type RoadFacts } from './policy.ts';
+import { chooseRoad, type RoadFacts, type RoadKind } from './policy.ts';
 import type { Road } from './road.ts';
 import type { Subscription } from './subscription.ts';
 
@@ -30,8 +30,16 @@ export class Roads {
 
   /** As `Road.join`. The road is chosen the first time. */
   join(subscription: Subscription, facts: RoadFacts): Promise<void> {
-    subscription.road ??= this.#choose(facts);
-    return subscription.road.join(subscription);
+    subscription.road ??= chooseRoad(facts);
+    return this.#road(subscription.road).join(subscription);
+  }
+
+  start(subscription: Subscription): void {
+    if (subscription.road !== undefined) this.#road(subscription.road).start(subscription);
+  }
+
+  leave(subscription: Subscription): void {
+    if (subscription.road !== undefined) this.#road(subscription.road).leave(subscription);
   }
 
   /** The socket took everything and has room for more. */
@@ -44,8 +52,8 @@ export class Roads {
     await this.#own?.close();
   }
 
-  #choose(facts: RoadFacts): Road {
-    switch (chooseRoad(facts)) {
+  #road(kind: RoadKind): Road {
+    switch (kind) {
       case 'own-queue':
         this.#own ??= new OwnQueue({
           queues: this.#context.queues,

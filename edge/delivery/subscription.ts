@@ -2,7 +2,7 @@
 import type { Delivery } from '../../broker/port.ts';
 import type { Channel } from '../../contracts/channel.ts';
 import type { ChannelKey } from '../../contracts/ids.ts';
-import type { Road } from './road.ts';
+import type { RoadKind } from './policy.ts';
 
 export class Subscription {
   readonly channel: Channel;
@@ -12,7 +12,7 @@ export class Subscription {
   /** How many subscribe frames the success will answer. */
   pendingAnswers = 1;
   /** Taken when it joins, and kept: nobody is moved to another road while subscribed. */
-  road: Road | undefined;
+  road: RoadKind | undefined;
   /** The road carried this channel before: what comes in while joining belongs to the past. */
   isRepeat = false;
   /** What came in while joining, in order. */

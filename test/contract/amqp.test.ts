@@ -4,7 +4,7 @@ import { assert } from 'chai';
 import { type AmqpOptions, connectAmqp } from '../../broker/amqp/broker.ts';
 import type { Broker } from '../../broker/port.ts';
 import { topologyNames } from '../../contracts/topology.ts';
-import { systemClock } from '../../runtime/clock.ts';
+import { delay, systemClock } from '../../runtime/clock.ts';
 import { createLog } from '../../runtime/log.ts';
 import { brokerUrl, connectToBroker, deleteTopology, uniquePrefix } from '../support/broker.ts';
 import { eventually } from '../support/eventually.ts';
@@ -104,10 +104,12 @@ async function createUnderTest(options: Partial<AmqpOptions> = {}): Promise<Amqp
     },
     async dispose() {
       proxy.setMode('pass');
-      await Promise.all(opened.map((each) => each.close()));
+      // One that does not close must not keep the others, or what was declared, from going.
+      const closing = Promise.allSettled(opened.map((each) => each.close()));
+      await Promise.race([closing, delay(systemClock, 5_000)]);
+      await proxy.close();
       await deleteTopology(admin, names, sessionKeys);
       await admin.close();
-      await proxy.close();
     },
   };
 }
@@ -133,6 +135,7 @@ describe('the AMQP adapter', function () {
     }
 
     afterEach(async () => {
+      current?.proxy.cut();
       await current?.dispose();
       current = undefined;
     });

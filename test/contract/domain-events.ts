@@ -408,8 +408,10 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
       await roundTrips(broker);
       assert.isFalse(stopped, 'two events are still in hand');
       gate.open();
+      const since = performance.now();
       await stopping;
       await consumption.stop(5_000);
+      assert.isBelow(performance.now() - since, 4_000, 'nobody waited for the deadline');
       assert.deepEqual(log.calls, [0, 1]);
       const next = new Handling(async () => done);
       const again = await other.domainEvents.consume(next.options());

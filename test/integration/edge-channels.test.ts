@@ -1,9 +1,15 @@
 /** Subscribing, unsubscribing and what arrives in between, over raw sockets. */
 import { expect } from 'chai';
+import { BrokerError } from '../../broker/errors.ts';
+import { createMemoryBroker } from '../../broker/memory/broker.ts';
+import type { Delivery } from '../../broker/port.ts';
+import type { ChannelKey } from '../../contracts/ids.ts';
 import { defaultLimits } from '../../contracts/pusher/limits.ts';
 import { signChannel } from '../../contracts/pusher/signature.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import { startTestEdge, type TestEdge, type TestEdgeOptions } from '../support/edge.ts';
 import { eventually } from '../support/eventually.ts';
+import { createManualClock } from '../support/manual-clock.ts';
 
 const succeeded = 'pusher_internal:subscription_succeeded';
 const refused = 'pusher:subscription_error';
@@ -137,6 +143,7 @@ describe('edge channels', () => {
     client.send('pusher:unsubscribe', { channel: 'news' });
     client.send('pusher:unsubscribe', { channel: 'never subscribed' });
     await client.roundTrip();
+    await eventually(() => expect(test.broker.counts().bindings).to.equal(0));
     await publish('news', 'two');
     await client.subscribe('news');
     await publish('news', 'three');
@@ -252,5 +259,87 @@ describe('edge channels', () => {
     await publish('news', 'after');
     await client.next('after');
     expect(client.frames.filter(({ event }) => event === succeeded)).to.have.length(1);
+  });
+
+  it('says so where the broker refuses for good, and gives the place back', async () => {
+    const broker = createMemoryBroker({ clock: systemClock });
+    await start({
+      broker,
+      apps: [{ limits: { ...defaultLimits, channelsPerConnection: 1 } }],
+      sessionQueues: {
+        async open(spec, receiver, signal) {
+          const queue = await broker.sessionQueues.open(spec, receiver, signal);
+          return {
+            resumed: false,
+            bind: async (key: ChannelKey) => {
+              if (key.endsWith('forbidden')) throw new BrokerError('broker_forbidden', 'no');
+              await queue.bind(key);
+            },
+            unbind: (key: ChannelKey) => queue.unbind(key),
+            ack: (delivery: Pick<Delivery, 'tag' | 'epoch'>) => queue.ack(delivery),
+            park: () => queue.park(),
+            close: () => queue.close(),
+          };
+        },
+      },
+    });
+    const client = await test.connect();
+    client.send('pusher:subscribe', { channel: 'forbidden' });
+    expect((await client.next(refused, 'forbidden')).data).to.include({ status: 500 });
+    await client.subscribe('news');
+    await publish('news', 'hello');
+    await client.next('hello');
+    await broker.close();
+  });
+
+  it('tries again by itself where opening failed for now', async () => {
+    const broker = createMemoryBroker({ clock: systemClock });
+    const clock = createManualClock(Date.now());
+    let attempts = 0;
+    await start({
+      broker,
+      clock,
+      sessionQueues: {
+        open(spec, receiver, signal) {
+          attempts += 1;
+          if (attempts > 2) return broker.sessionQueues.open(spec, receiver, signal);
+          return Promise.reject(new BrokerError('broker_timeout', 'not now'));
+        },
+      },
+    });
+    const client = await test.connect();
+    client.send('pusher:subscribe', { channel: 'news' });
+    await client.roundTrip();
+    expect(client.frames.map(({ event }) => event)).not.to.include(refused);
+    await eventually(() => {
+      clock.advance(1_000);
+      expect(attempts).to.equal(3);
+    });
+    await client.next(succeeded, 'news');
+    await broker.close();
+  });
+
+  it('shows what happens in its metrics', async () => {
+    await start();
+    const client = await test.connect();
+    await client.subscribe('news');
+    await publish('news', 'hello');
+    await client.next('hello');
+    client.socket.send('?');
+    await client.next('pusher:error');
+    const text = await test.metrics.scrape();
+    for (const line of [
+      'warren_connections 1',
+      'warren_subscriptions 1',
+      'warren_channels 1',
+      'warren_deliveries_total 1',
+      'warren_frames_received_total{kind="subscribe"} 1',
+      'warren_frames_received_total{kind="invalid"} 1',
+      'warren_client_errors_total{code="invalid_frame"} 1',
+      'warren_http_requests_total{status="200"} 1',
+    ]) {
+      expect(text).to.include(line);
+    }
+    expect(await test.metric('warren_deliveries_total')).to.equal(1);
   });
 });

@@ -6,6 +6,7 @@ import type { Publication } from '../../contracts/publication.ts';
 import { defaultLimits } from '../../contracts/pusher/limits.ts';
 import { bodyMd5, signHttp } from '../../contracts/pusher/signature.ts';
 import { signedPost, startTestEdge, type TestEdge, type TestEdgeOptions } from '../support/edge.ts';
+import { eventually } from '../support/eventually.ts';
 
 /** Keeps what is published; confirms when the test says so. */
 class RecordingPublisher implements ChannelPublisher {
@@ -83,8 +84,8 @@ describe('edge HTTP API', () => {
     const answer = request({}).finally(() => {
       answered = true;
     });
+    await eventually(() => expect(publisher.published).to.have.length(1));
     await (await fetch(`${test.origin}/healthz`, { headers: { connection: 'close' } })).text();
-    expect(publisher.published).to.have.length(1);
     expect(answered).to.equal(false);
     confirm();
     expect(await answer).to.deep.include({ status: 200, json: {} });
@@ -247,7 +248,7 @@ describe('edge HTTP API', () => {
       'too_large',
     ]);
     const body = await test.post(events, { ...event, data: 'x'.repeat(80_000) });
-    expect([body.status, ((await body.json()) as { code: string }).code]).to.deep.equal([
+    expect([body['status'], ((await body.json()) as { code: string }).code]).to.deep.equal([
       413,
       'too_large',
     ]);
@@ -294,20 +295,18 @@ describe('edge HTTP API', () => {
   });
 
   it('answers 503 and is not ready while the broker is away, and stays live', async () => {
-    await startTestEdge().then((edge) => {
-      test = edge;
-    });
+    test = await startTestEdge();
     const get = async (path: string) => {
       const response = await fetch(`${test.origin}${path}`, { headers: { connection: 'close' } });
-      return { status: response.status, body: await response.json() };
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
     };
     expect(await get('/readyz')).to.deep.equal({ status: 200, body: { status: 'ready' } });
     test.broker.setOutage(true);
     expect((await test.post(events, event)).status).to.equal(503);
     for (const path of ['/readyz', '/ready', '/accept-traffic']) {
       const { status, body } = await get(path);
-      expect([status, body.status]).to.deep.equal([503, 'not ready']);
-      expect(body.reason).to.be.a('string').that.includes('broker');
+      expect([status, body['status']]).to.deep.equal([503, 'not ready']);
+      expect(body['reason']).to.be.a('string').that.includes('broker');
     }
     for (const path of ['/healthz', '/up']) expect((await get(path)).status).to.equal(200);
     test.broker.setOutage(false);

@@ -33,7 +33,7 @@ export function openEcho(broadcaster: 'pusher' | 'reverb', port: number, options
     disableStats: true,
     authEndpoint: `http://127.0.0.1:${port}/broadcasting/auth`,
     ...options,
-  } as ConstructorParameters<typeof Echo>[0]);
+  } as unknown as ConstructorParameters<typeof Echo>[0]);
 }
 
 interface Subscribable {
