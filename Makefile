@@ -56,6 +56,6 @@ node_modules/.stamp: package-lock.json | node
 	npm ci
 	@touch $@
 
-dist/.stamp: node_modules/.stamp package.json tsconfig.json $(SOURCES)
+dist/.stamp: node_modules/.stamp package.json tsconfig.json tsconfig.build.json $(SOURCES)
 	npm run build
 	@touch $@

@@ -15,7 +15,7 @@ import { Clients } from './channels/clients.ts';
 import { ChannelRegistry } from './channels/registry.ts';
 import { ChannelRules } from './channels/rules.ts';
 import { closePaced } from './drain.ts';
-import { startServer } from './server.ts';
+import { defaultServerLimits, startServer } from './server.ts';
 import { Connection, type ConnectionContext } from './socket/connection.ts';
 import { Connections } from './socket/connections.ts';
 import { type Handshake, readHandshake } from './socket/handshake.ts';
@@ -53,9 +53,6 @@ export interface EdgeRole extends Role {
   readonly port: number;
 }
 
-/** How long a closing handshake may take before the socket is destroyed. */
-const closeTimeoutMs = 5_000;
-
 /**
  * Resolves when the port is bound, broker or not: sockets are greeted and subscriptions wait until it is there.
  * Rejects where the port cannot be bound or a channel rule does not compile.
@@ -84,7 +81,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     log,
     tally,
     turn: new Turn(),
-    limits: { ...settings, closeTimeoutMs },
+    limits: { ...settings, closeTimeoutMs: defaultServerLimits.closeTimeoutMs },
     client: (connection) => clients.of(connection),
     ended(connection) {
       connection.handshake.app.connections -= 1;
@@ -122,7 +119,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       handshake.app.connections += 1;
       connections.add(new Connection(context, webSocket, socket, handshake, socketId));
     },
-    closeTimeoutMs,
+    limits: defaultServerLimits,
     log,
     tally,
   });

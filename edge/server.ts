@@ -9,6 +9,27 @@ import type { Log } from '../runtime/log.ts';
 import type { Handshake } from './socket/handshake.ts';
 import type { EdgeTally } from './tally.ts';
 
+export interface ServerLimits {
+  /** For the complete head of a request: what drips slower holds a socket for nothing. */
+  readonly headersTimeoutMs: number;
+  /** For the complete request. */
+  readonly requestTimeoutMs: number;
+  /** How often the two are checked. */
+  readonly checkIntervalMs: number;
+  /** Connections that have not become WebSockets, idle HTTP clients included; beyond it new ones are dropped. */
+  readonly maxPendingConnections: number;
+  /** How long a closing handshake may take before the socket is destroyed. */
+  readonly closeTimeoutMs: number;
+}
+
+export const defaultServerLimits: ServerLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  checkIntervalMs: 1_000,
+  maxPendingConnections: 4_096,
+  closeTimeoutMs: 5_000,
+};
+
 export interface ServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
@@ -18,7 +39,7 @@ export interface ServerOptions {
   admit(url: string, origin: string | undefined): Result<Handshake, CloseCode>;
   /** Takes over an accepted socket. */
   accept(webSocket: WebSocket, socket: Duplex, handshake: Handshake): void;
-  readonly closeTimeoutMs: number;
+  readonly limits: ServerLimits;
   readonly log: Log;
   readonly tally: EdgeTally;
 }
@@ -31,12 +52,6 @@ export interface EdgeServer {
   destroy(): void;
 }
 
-/** Time for the complete head of a request: what drips slower holds a socket for nothing. */
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 30_000;
-const checkIntervalMs = 1_000;
-/** Connections that have not become WebSockets, idle HTTP clients included; beyond it new ones are dropped. */
-const maxPendingConnections = 4_096;
 /** Of one WebSocket message. Protocol frames come in one piece; thousands of empty pieces are an attack. */
 const maxFragments = 64;
 /** Pieces of one message as TCP brought them: a message that drips in byte by byte costs a buffer for each. */
@@ -44,7 +59,8 @@ const maxBufferedChunks = 4_096;
 
 /** Resolves when the port is bound; rejects where it cannot be. */
 export async function startServer(options: ServerOptions): Promise<EdgeServer> {
-  const { log, tally } = options;
+  const { limits, log, tally } = options;
+  const known = new WeakSet<Duplex>();
   const pending = new Set<Duplex>();
   const refused = new Set<WebSocket>();
   const servers = new Map<number, WebSocketServer>();
@@ -53,22 +69,26 @@ export async function startServer(options: ServerOptions): Promise<EdgeServer> {
   let onQuiet: (() => void) | undefined;
   const http = createServer(
     {
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: checkIntervalMs,
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      connectionsCheckingInterval: limits.checkIntervalMs,
     },
     options.api,
   );
 
   http.on('connection', (socket: Socket) => {
-    socket.on('error', ignore);
-    if (pending.size >= maxPendingConnections) {
+    // One that is served again after an offer to upgrade has its listeners already.
+    if (!known.has(socket)) {
+      known.add(socket);
+      socket.on('error', ignore);
+      socket.on('close', forget);
+    }
+    if (pending.size >= limits.maxPendingConnections) {
       tally.closes.add('pending_limit');
       socket.destroy();
       return;
     }
     pending.add(socket);
-    socket.on('close', forget);
   });
   http.on('request', (_request, response) => {
     requests += 1;
@@ -129,7 +149,7 @@ export async function startServer(options: ServerOptions): Promise<EdgeServer> {
         maxPayload,
         maxFragments,
         maxBufferedChunks,
-        closeTimeout: options.closeTimeoutMs,
+        closeTimeout: limits.closeTimeoutMs,
       };
       server = new WebSocketServer(settings);
       server.on('error', (error) => log.error({ err: error }, 'the WebSocket server failed'));

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -183,6 +184,13 @@ describe('the check of the arrows', function () {
 
     it('a module that nobody imports', () => {
       expect(outcome.text).to.include('error no-orphans: config/nobody-imports-this.ts');
+    });
+
+    it('a breach of every rule that there is', () => {
+      const { forbidden } = createRequire(import.meta.url)('../.dependency-cruiser.cjs') as {
+        forbidden: readonly { readonly name: string }[];
+      };
+      for (const { name } of forbidden) expect(outcome.text).to.include(`error ${name}: `);
     });
 
     it('nothing that is allowed', () => {

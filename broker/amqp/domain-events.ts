@@ -86,8 +86,12 @@ class RouterConsumer implements LinkMember {
   #consumingNow: () => void = () => undefined;
   #refused: (error: BrokerError) => void = () => undefined;
   #ackScheduled = false;
-  #stopping = false;
-  #idle: (() => void) | undefined;
+  /** An event failed: nothing more is handled on this channel. */
+  #failing = false;
+  #stopped: Promise<void> | undefined;
+  /** Handlers that have not settled, also those of a channel that is gone. */
+  #running = 0;
+  #whenQuiet: (() => void)[] = [];
 
   constructor(host: DomainEventsOptions, consume: ConsumeOptions) {
     this.#host = host;
@@ -124,14 +128,15 @@ class RouterConsumer implements LinkMember {
     }
   }
 
-  async stop(deadlineMs: number): Promise<void> {
-    this.#stopping = true;
-    if (this.#inHand.length > 0 && this.#channel !== undefined) {
-      const settled = new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
-      await Promise.race([settled, delay(this.#host.clock, deadlineMs)]);
-    }
+  stop(deadlineMs: number): Promise<void> {
+    this.#stopped ??= this.#stop(deadlineMs);
+    return this.#stopped;
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([this.#quiet(), delay(this.#host.clock, deadlineMs, over.signal)]);
+    over.abort();
     this.#acknowledge();
     this.#host.link.remove(this);
     this.#refused(new BrokerError('closed', 'consumption was stopped'));
@@ -143,6 +148,8 @@ class RouterConsumer implements LinkMember {
   async #open(session: LinkSession): Promise<void> {
     try {
       await this.#publisherReady(session);
+      // An event must not be handled again beside its own former handling.
+      await this.#quiet();
       if (this.#over(session)) return;
       for (const queue of topology(this.#host.names).queues)
         await ensureQueue(session.model, queue);
@@ -189,12 +196,12 @@ class RouterConsumer implements LinkMember {
   }
 
   #over(session: LinkSession): boolean {
-    return this.#stopping || session.ended.aborted;
+    return this.#stopped !== undefined || session.ended.aborted;
   }
 
   #delivered(channel: Channel, message: ConsumeMessage | null): void {
     // After a failure, and while stopping, events are left to the broker: they return to the queue when the channel closes.
-    if (this.#stopping || this.#channel !== channel) return;
+    if (this.#stopped !== undefined || this.#failing || this.#channel !== channel) return;
     if (message === null) {
       // Somebody deleted the queue: a new channel declares and binds it again.
       void channel.close().catch(() => undefined);
@@ -202,13 +209,28 @@ class RouterConsumer implements LinkMember {
     }
     const entry: Entry = { message, settled: false };
     this.#inHand.push(entry);
-    this.#handle(message).then(
-      () => {
-        entry.settled = true;
-        this.#scheduleAcknowledge();
-      },
-      (error: unknown) => this.#failed(channel, error),
-    );
+    this.#running += 1;
+    void this.#handle(message)
+      .then(
+        () => {
+          entry.settled = true;
+          this.#scheduleAcknowledge();
+        },
+        (error: unknown) => void this.#failed(channel, error),
+      )
+      .finally(() => {
+        this.#running -= 1;
+        if (this.#running > 0) return;
+        for (const call of this.#whenQuiet.splice(0)) call();
+      });
+  }
+
+  /** Resolves when every handler that was called has settled. */
+  #quiet(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenQuiet.push(resolve);
+    });
   }
 
   async #handle(message: ConsumeMessage): Promise<void> {
@@ -227,22 +249,24 @@ class RouterConsumer implements LinkMember {
   }
 
   /** Stops at this event and starts again from it. What was handled behind it may be handled once more. */
-  #failed(channel: Channel, error: unknown): void {
-    if (this.#channel !== channel) return;
+  async #failed(channel: Channel, error: unknown): Promise<void> {
+    if (this.#channel !== channel || this.#failing) return;
+    this.#failing = true;
     this.#host.log.warn({ err: error }, 'an event could not be passed on; consuming again from it');
+    await this.#quiet();
+    // Stopping, or the connection is gone: whoever does that lets go.
+    if (this.#channel !== channel || this.#stopped !== undefined) return;
     this.#acknowledge();
     this.#letGo();
-    const session = this.#host.link.session;
-    void channel
-      .close()
-      .catch(() => undefined)
-      .then(() => (session === undefined ? undefined : this.#reopen(session)));
+    const { session } = this.#host.link;
+    await channel.close().catch(() => undefined);
+    if (session !== undefined && !this.#over(session)) await this.#reopen(session);
   }
 
   #letGo(): void {
     this.#channel = undefined;
+    this.#failing = false;
     this.#inHand.length = 0;
-    this.#idle?.();
   }
 
   /** One acknowledgement for all that settled in a turn of the event loop. */
@@ -260,14 +284,12 @@ class RouterConsumer implements LinkMember {
     if (channel === undefined) return;
     let last: Entry | undefined;
     while (this.#inHand[0]?.settled === true) last = this.#inHand.shift();
-    if (last !== undefined) {
-      try {
-        channel.ack(last.message, true);
-      } catch {
-        // The channel is closing; the broker hands these out again.
-        return;
-      }
+    if (last === undefined) return;
+    try {
+      channel.ack(last.message, true);
+    } catch {
+      // The channel is closing; the broker hands these out again.
+      return;
     }
-    if (this.#inHand.length === 0) this.#idle?.();
   }
 }

@@ -36,6 +36,8 @@ export class Lane implements LinkMember {
   /** Closes both channels: what their consumers have not acknowledged goes back to the head of the queues, in order. */
   async close(): Promise<void> {
     this.#closed = true;
+    // Whoever still waits for one of these queues is told.
+    await Promise.allSettled([...this.#queues].map((queue) => queue.close()));
     this.#link.remove(this);
     const channels = this.#channels;
     this.#channels = undefined;

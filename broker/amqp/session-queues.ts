@@ -23,6 +23,8 @@ export class AmqpSessionQueues implements SessionQueues {
   readonly #log: Log;
   readonly #lanes = new Map<number, Lane[]>();
   readonly #open = new Set<SessionQueue>();
+  /** How to end what is still being opened. */
+  readonly #opening = new Set<() => Promise<void>>();
   #count = 0;
 
   constructor(link: Link, names: TopologyNames, node: string, log: Log) {
@@ -44,6 +46,7 @@ export class AmqpSessionQueues implements SessionQueues {
   }
 
   async closeAll(): Promise<void> {
+    await Promise.allSettled([...this.#opening].map((end) => end()));
     await Promise.allSettled([...this.#open].map((queue) => queue.park()));
     await Promise.allSettled([...this.#lanes.values()].flat().map((lane) => lane.close()));
   }
@@ -75,7 +78,7 @@ export class AmqpSessionQueues implements SessionQueues {
       lane.remove(queue);
       await queue.close();
     };
-    await opened(lane, queue, close, signal);
+    await this.#opened(lane, queue, close, signal);
     return this.#register(queue, { resumed: () => false, close, park: close });
   }
 
@@ -122,8 +125,29 @@ export class AmqpSessionQueues implements SessionQueues {
       await lane.close();
     };
     // Until it is handed over nothing may be lost with it, not even by an abort.
-    await opened(lane, queue, park, signal);
+    await this.#opened(lane, queue, park, signal);
     return this.#register(queue, { resumed: () => found === true, close, park });
+  }
+
+  async #opened(
+    lane: Lane,
+    queue: BoundQueue,
+    end: () => Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const onAbort = () => void end();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#opening.add(end);
+    lane.add(queue);
+    try {
+      await queue.opened;
+    } catch (error) {
+      await end();
+      throw error;
+    } finally {
+      this.#opening.delete(end);
+      signal?.removeEventListener('abort', onAbort);
+    }
   }
 
   #register(
@@ -171,23 +195,4 @@ function sessionReceiver(receiver: SessionReceiver): BoundQueueReceiver {
     interrupted: () => receiver.interrupted(),
     restored: () => receiver.restored(),
   };
-}
-
-async function opened(
-  lane: Lane,
-  queue: BoundQueue,
-  end: () => Promise<void>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const onAbort = () => void end();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  lane.add(queue);
-  try {
-    await queue.opened;
-  } catch (error) {
-    await end();
-    throw error;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-  }
 }

@@ -178,6 +178,7 @@ wait_for_amqp() {
 # Drops the record of a broker that has ended, with what it left running.
 forget() {
   local epmd_port
+  [ "$(record_get "$state" how)" != compose ] || compose down >/dev/null 2>&1 || true
   epmd_port=$(record_get "$state" epmd_port)
   [ -z "$epmd_port" ] || stop_epmd "$epmd_port"
   rm -f "$state"
@@ -304,7 +305,7 @@ try_native() {
 }
 
 start_native() {
-  local base=$run_dir/rabbitmq epmd_port dist_port pid limit
+  local base=$run_dir/rabbitmq epmd_port dist_port limit
   dist_port=$(beside 20000)
   epmd_port=$(beside 25000)
   say "starting $server on $target (data and logs in $base)"
@@ -328,7 +329,8 @@ CONF
   # A clean environment, because every RABBITMQ_* and ERL_* name of the caller's would count.
   # `detached` makes RabbitMQ's script replace itself by the Erlang VM, so the pid is the broker's.
   # shellcheck disable=SC2016
-  pid=$(node "$here/launch.mjs" "$base/startup.log" "$base" \
+  if ! process_launch "$state" rabbit "$base/startup.log" "$base" \
+    how=native "port=$port" "epmd_port=$epmd_port" -- \
     bash -c 'ulimit -n "$0" && exec "$@"' "$limit" \
     env -i PATH="$PATH:/usr/sbin:/sbin" LANG="${LANG:-C.UTF-8}" HOME="$base/home" detached=true \
     ERL_EPMD_PORT="$epmd_port" ERL_EPMD_ADDRESS=127.0.0.1 ERL_CRASH_DUMP="$base/log/erl_crash.dump" \
@@ -341,11 +343,10 @@ CONF
     RABBITMQ_CONFIG_FILE="$infra/rabbitmq/rabbitmq.conf" RABBITMQ_CONFIG_FILES="$base/conf.d" \
     RABBITMQ_ADVANCED_CONFIG_FILE="$base/advanced.config" \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
-    "$server") || fail 1 "could not start $server"
-  if ! process_record "$state" "$pid" rabbit how=native "port=$port" "epmd_port=$epmd_port"; then
+    "$server"; then
     show_logs
     stop_epmd "$epmd_port"
-    fail 1 'RabbitMQ ended at once'
+    fail 1 "$server could not be started"
   fi
   wait_for_amqp native_runs
 }
@@ -424,6 +425,7 @@ up() {
   elif [ "$via" != compose ] && try_native; then
     :
   else
+    [ "$via" = any ] || say "WARREN_BROKER_VIA=$via allows no other way"
     fail 69 'found no way to start a RabbitMQ here. Any one of these will do, then run this again:' \
       '  - start Docker (with its compose plugin)' \
       '  - Debian, Ubuntu:  sudo apt-get install rabbitmq-server' \

@@ -5,6 +5,14 @@
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 
+// Ctrl-C reaches the whole foreground group; dying between the start and the pid would leave a process
+// that nobody knows of. So the signal shows in the exit status only: 130, after the pid was printed.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    process.exitCode = 130;
+  });
+}
+
 const [log, directory, command, ...args] = process.argv.slice(2);
 const output = openSync(log, 'w');
 const child = spawn(command, args, {

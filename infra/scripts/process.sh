@@ -3,7 +3,7 @@
 #
 # A pid alone proves nothing: the kernel hands numbers out again, and a state file survives a reboot.
 # So a record holds the pid, the moment the process started and a word of its command line; whoever
-# differs in any of them is a stranger and is never signalled.
+# differs in any of them is a stranger and is never signalled. Expects $here, this folder.
 
 # The moment process $1 started, in whatever unit the system counts; fails if it has ended.
 # A zombie counts as ended: where pid 1 does not reap, it would otherwise be waited for in vain.
@@ -43,9 +43,31 @@ record_get() {
 process_record() {
   local file=$1 pid=$2 word=$3 started
   shift 3
-  started=$(process_started "$pid") || return 1
+  [ -n "$pid" ] && started=$(process_started "$pid") || return 1
   printf '%s\n' "pid=$pid" "started=$started" "word=$word" "$@" >"$file.new.$$"
   mv -f "$file.new.$$" "$file"
+}
+
+# process_launch FILE WORD LOG DIRECTORY [KEY=VALUE…] -- COMMAND…: starts it and records it. An interrupt
+# in between ends the script only after the record is written. Fails if it could not start or ended at once.
+process_launch() {
+  local file=$1 word=$2 log=$3 directory=$4 pid launched=0 recorded=0
+  local fields=()
+  shift 4
+  while [ "$1" != -- ]; do
+    fields+=("$1")
+    shift
+  done
+  shift
+  # Ignored, not trapped: subshells inherit only that, and they get the signal as well.
+  trap '' INT TERM HUP
+  # shellcheck disable=SC2154
+  pid=$(node "$here/launch.mjs" "$log" "$directory" "$@") || launched=$?
+  # bash 3.2 takes an empty array for an unset variable.
+  process_record "$file" "$pid" "$word" ${fields[@]+"${fields[@]}"} || recorded=1
+  trap - INT TERM HUP
+  [ "$launched" -lt 128 ] || exit 130
+  return "$recorded"
 }
 
 # Is the process of this record still running, and still the same one?

@@ -64,12 +64,11 @@ need_file() {
 
 # start NAME WORD COMMAND…: in the background; WORD is a part of its command line (see process.sh).
 start() {
-  local name=$1 word=$2 pid
+  local name=$1 word=$2
   shift 2
   say "starting $name (log: $run_dir/$name.log)"
-  pid=$("$here/broker.sh" exec node "$here/launch.mjs" "$run_dir/$name.log" "$root" "$@") ||
-    fail "could not start $name"
-  process_record "$run_dir/$name.pid" "$pid" "$word" || give_up "$name" 'it ended at once'
+  process_launch "$run_dir/$name.pid" "$word" "$run_dir/$name.log" "$root" -- \
+    infra/scripts/broker.sh exec "$@" || give_up "$name" 'it could not be started'
 }
 
 # What this call started and has not yet seen ready; a failed `up` leaves no half of it running.

@@ -105,7 +105,12 @@ describe('edge drain', () => {
     });
     const answer = test.post('/apps/app-id/events', { name: 'e', channel: 'a', data: '' });
     await begun;
-    const stopped = test.edge.stop(60_000);
+    let over = false;
+    const stopped = test.edge.stop(60_000).finally(() => {
+      over = true;
+    });
+    await test.open().closed;
+    expect(over).to.equal(false);
     confirm();
     expect((await answer).status).to.equal(200);
     await stopped;

@@ -16,7 +16,6 @@ import {
   verifyChannel,
   verifyHttp,
 } from '../../contracts/pusher/signature.ts';
-import { parseTopicPattern, TopicTrie, topicWords } from '../../contracts/topic-pattern.ts';
 import { hostileBytes, hostileJson, hostileText, nearly } from '../support/arbitraries.ts';
 
 const runs = { numRuns: 2_000 };
@@ -330,53 +329,6 @@ describe('nestsDeeperThan', () => {
       fc.property(hostileJson, fc.integer({ min: 0, max: 5 }), (value, limit) => {
         const bytes = Buffer.from(JSON.stringify(value));
         expect(nestsDeeperThan(bytes, limit)).to.equal(depthOf(value) > limit);
-      }),
-      runs,
-    );
-  });
-});
-
-describe('TopicTrie', () => {
-  /** The definition, word by word; exponential, so for short patterns only. */
-  function matches(pattern: readonly string[], key: readonly string[]): boolean {
-    const [first, ...rest] = pattern;
-    if (first === undefined) return key.length === 0;
-    if (first === '#') {
-      return matches(rest, key) || (key.length > 0 && matches(pattern, key.slice(1)));
-    }
-    return key.length > 0 && (first === '*' || first === key[0]) && matches(rest, key.slice(1));
-  }
-
-  const words = (...units: string[]) =>
-    fc.array(fc.constantFrom(...units), { maxLength: 6 }).map((list) => list.join('.'));
-  const patterns = fc.array(words('a', 'b', '', '*', '#'), { maxLength: 8 });
-  const keys = words('a', 'b', '', '*', '#', 'c');
-
-  it('finds what the definition of topic patterns says, and nothing else', () => {
-    fc.assert(
-      fc.property(patterns, keys, (list, key) => {
-        const trie = new TopicTrie<string>();
-        for (const pattern of list) {
-          expect(parseTopicPattern(pattern).ok).to.equal(true);
-          trie.add(pattern, pattern);
-        }
-        const expected = list.filter((pattern) => matches(topicWords(pattern), topicWords(key)));
-        expect([...trie.match(key)].sort()).to.deep.equal([...new Set(expected)].sort());
-      }),
-      runs,
-    );
-  });
-
-  it('is as if a pattern had never been there once it is removed', () => {
-    fc.assert(
-      fc.property(patterns, patterns, keys, (kept, removed, key) => {
-        const trie = new TopicTrie<string>();
-        const fresh = new TopicTrie<string>();
-        for (const pattern of kept) fresh.add(pattern, `kept ${pattern}`);
-        for (const pattern of kept) trie.add(pattern, `kept ${pattern}`);
-        for (const pattern of removed) trie.add(pattern, `removed ${pattern}`);
-        for (const pattern of removed) trie.remove(pattern, `removed ${pattern}`);
-        expect([...trie.match(key)].sort()).to.deep.equal([...fresh.match(key)].sort());
       }),
       runs,
     );
