@@ -35,7 +35,18 @@ export interface LaneChannels {
 interface Binding {
   wanted: boolean;
   state: 'absent' | 'binding' | 'bound' | 'unbinding';
+  /** Wait until it is bound. */
   waiters: { resolve(): void; reject(error: BrokerError): void }[];
+  /** Wait until it is unbound, or until nobody wants that any more. */
+  leavers: (() => void)[];
+}
+
+/** Counts over all queues: an acknowledgement must not fit a later owner of the same queue by chance. */
+let lastEpoch = 0;
+
+function nextEpoch(): number {
+  lastEpoch += 1;
+  return lastEpoch;
 }
 
 export class BoundQueue {
@@ -47,7 +58,7 @@ export class BoundQueue {
   #name: string | undefined;
   #consuming: { readonly channel: Channel; readonly done: Promise<unknown> } | undefined;
   #attaching: Promise<void> = Promise.resolve();
-  #epoch = 0;
+  #epoch = nextEpoch();
   #live = false;
   #everLive = false;
   #closed: BrokerError | undefined;
@@ -117,6 +128,7 @@ export class BoundQueue {
     for (const [key, binding] of [...this.#bindings]) {
       // A binding that outlives the connection and is no longer wanted has to be taken down later.
       binding.state = this.#spec.survives && !binding.wanted ? 'bound' : 'absent';
+      for (const resolve of binding.leavers.splice(0)) resolve();
       this.#forget(key, binding);
     }
     this.consumerLost();
@@ -125,7 +137,7 @@ export class BoundQueue {
   /** The consuming channel is gone; the queue stays with what it holds. */
   consumerLost(): void {
     this.#consuming = undefined;
-    this.#epoch += 1;
+    this.#epoch = nextEpoch();
     if (!this.#live) return;
     this.#live = false;
     this.#receiver.interrupted();
@@ -152,6 +164,7 @@ export class BoundQueue {
     }
     const entry = binding;
     entry.wanted = true;
+    for (const resolve of entry.leavers.splice(0)) resolve();
     if (entry.state === 'bound') return Promise.resolve();
     const waiting = new Promise<void>((resolve, reject) => {
       entry.waiters.push({ resolve, reject });
@@ -160,13 +173,27 @@ export class BoundQueue {
     return waiting;
   }
 
-  /** Resolves when the broker has answered, or at once while it is away. */
+  /** Resolves when the broker routes the key here no longer, or at once while it is away. */
   unbind(key: string): Promise<void> {
-    const binding = this.#bindings.get(key);
-    if (binding === undefined || this.#closed !== undefined) return Promise.resolve();
-    binding.wanted = false;
-    for (const waiter of binding.waiters.splice(0)) waiter.resolve();
-    return this.#reconcile(key, binding);
+    if (this.#closed !== undefined) return Promise.resolve();
+    let binding = this.#bindings.get(key);
+    if (binding === undefined) {
+      if (!this.#spec.survives) return Promise.resolve();
+      // A former owner may have bound it.
+      binding = { ...newBinding(false), state: 'bound' };
+      this.#bindings.set(key, binding);
+    }
+    const entry = binding;
+    entry.wanted = false;
+    for (const waiter of entry.waiters.splice(0)) waiter.resolve();
+    // Away from the broker, what outlives the connection may still be bound there.
+    if (this.#spec.survives && this.#channels === undefined) entry.state = 'bound';
+    const left = new Promise<void>((resolve) => {
+      if (this.#channels === undefined || entry.state === 'absent') resolve();
+      else entry.leavers.push(resolve);
+    });
+    void this.#reconcile(key, entry);
+    return left;
   }
 
   ack(tag: number, epoch: number): void {
@@ -201,6 +228,7 @@ export class BoundQueue {
     this.#live = false;
     for (const binding of this.#bindings.values()) {
       for (const waiter of binding.waiters.splice(0)) waiter.reject(error);
+      for (const resolve of binding.leavers.splice(0)) resolve();
     }
     this.#refused?.(error);
   }
@@ -290,6 +318,7 @@ export class BoundQueue {
       return;
     }
     binding.state = reached;
+    if (reached === 'absent') for (const resolve of binding.leavers.splice(0)) resolve();
     await this.#reconcile(key, binding);
   }
 
@@ -315,5 +344,5 @@ function isReplyTo(error: unknown): boolean {
 }
 
 function newBinding(wanted: boolean): Binding {
-  return { wanted, state: 'absent', waiters: [] };
+  return { wanted, state: 'absent', waiters: [], leavers: [] };
 }

@@ -1,7 +1,7 @@
 /** The AMQP adapter: two supervised connections, and the five ports on top of them. */
 import { randomBytes } from 'node:crypto';
 import { type TopologyNames, topology } from '../../contracts/topology.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Broker, BrokerStatus } from '../port.ts';
 import { amqpChannelPublisher } from './channel-publisher.ts';
@@ -29,6 +29,9 @@ export interface AmqpOptions {
   readonly maxUnconfirmed?: number;
   readonly backoff?: Backoff;
 }
+
+/** How long closing may wait for the broker's answers. */
+const politeCloseMs = 2_000;
 
 const defaults = {
   connectionName: 'warren',
@@ -102,9 +105,15 @@ export function connectAmqp(options: AmqpOptions): Broker {
   });
   let closing: Promise<void> | undefined;
   const close = async () => {
-    await domainEvents.closeAll();
-    await sessionQueues.closeAll();
-    await shared.close();
+    const over = new AbortController();
+    const polite = Promise.allSettled([
+      domainEvents.closeAll(),
+      sessionQueues.closeAll(),
+      shared.close(),
+    ]);
+    // A broker that has gone silent answers nothing; its connection takes everything along.
+    await Promise.race([polite, delay(clock, politeCloseMs, over.signal)]);
+    over.abort();
     confirmed.close();
     await Promise.all([consuming.close(), publishing.close()]);
   };

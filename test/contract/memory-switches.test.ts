@@ -84,6 +84,7 @@ describe('createMemoryBroker', () => {
     const second = await broker.sessionQueues.open(spec, new Recorder());
     assert.isTrue(second.resumed);
     clock.advance(5_000);
+    assert.equal(broker.counts().queues, 1, 'its window does not run while it is held');
     await second.park();
     clock.advance(1_000);
     assert.deepEqual(broker.counts(), nothing);
@@ -155,6 +156,19 @@ describe('createMemoryBroker', () => {
     assert.equal((await rejectionOf(Promise.all(calls))).code, 'broker_busy');
     assert.lengthOf(await Promise.all(calls.slice(0, 5)), 5);
     await broker.close();
+  });
+
+  it('rejects what is unconfirmed when the connection breaks', async () => {
+    const broker = create();
+    const calls = range(5).map(() =>
+      rejectionOf(broker.channelPublisher.publish(publication('room', '1'))),
+    );
+    broker.interrupt();
+    for (const { code } of await Promise.all(calls)) assert.equal(code, 'broker_unavailable');
+    await eventually(() => assert.isTrue(broker.status().ready));
+    const last = broker.channelPublisher.publish(publication('room', '2'));
+    await broker.close();
+    assert.equal((await rejectionOf(last)).code, 'broker_unavailable');
   });
 
   it('takes every connection down in an outage, and loses all but domain events and dead letters', async () => {

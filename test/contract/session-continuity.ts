@@ -166,11 +166,14 @@ export function describeContinuity(current: () => BrokerUnderTest): void {
     it('does not end while somebody holds it, however short its window', async () => {
       const { broker } = current();
       const spec = newSession({ windowMs: 200 });
+      const first = await broker.sessionQueues.open(spec, new Recorder());
+      await first.bind(keyOf('room'));
+      await first.park();
       const recorder = new Recorder();
       const session = await broker.sessionQueues.open(spec, recorder);
-      await session.bind(keyOf('room'));
-      const other = { ...newSession({ windowMs: 300 }) };
-      const parked = await broker.sessionQueues.open(other, new Recorder());
+      assert.isTrue(session.resumed);
+      // Once a longer window has gone by, the shorter one would have.
+      const parked = await broker.sessionQueues.open(newSession({ windowMs: 300 }), new Recorder());
       await parked.bind(keyOf('other'));
       await parked.park();
       await eventually(async () => {
@@ -260,6 +263,25 @@ export function describeContinuity(current: () => BrokerUnderTest): void {
       assert.deepEqual(recorder.ids, [...range(5), ...range(8)].map(String).concat('later'));
       const epochs = new Set(recorder.deliveries.map(({ epoch }) => epoch));
       assert.lengthOf([...epochs], 2);
+      await session.close();
+    });
+
+    it('has the bindings that it wants by then, when the broker is back', async () => {
+      const { broker, peer, cutOff, reconnect } = current();
+      const publisher = await peer();
+      const recorder = new Recorder();
+      const session = await broker.sessionQueues.open(newSession(), recorder);
+      for (const channel of ['kept', 'dropped']) await session.bind(keyOf(channel));
+      await cutOff();
+      await eventually(() => assert.equal(recorder.interruptions, 1));
+      await session.unbind(keyOf('dropped'));
+      const binding = session.bind(keyOf('new'));
+      await publish(publisher, 'kept', 'meanwhile');
+      await reconnect();
+      await binding;
+      await eventually(() => assert.equal(recorder.restorations, 1));
+      for (const channel of ['dropped', 'new', 'kept']) await publish(publisher, channel, channel);
+      await eventually(() => assert.deepEqual(recorder.ids, ['meanwhile', 'new', 'kept']));
       await session.close();
     });
 

@@ -186,7 +186,7 @@ function describeBackPressure(current: Current): void {
     });
     const session = await open(broker, { prefetch: 4, maxLength: 1_000 }, recorder, 'room');
     const ids = range(20).map(String);
-    for (const id of ids) await publish(broker, 'room', id);
+    await Promise.all(ids.map((id) => publish(broker, 'room', id)));
     await eventually(() => assert.lengthOf(recorder.ids, 4));
     await roundTrips(broker);
     for (const n of range(20)) {

@@ -107,7 +107,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 }
 
-export function publisherOn(channel: ConfirmChannel, exchange: string): Publisher {
+function publisherOn(channel: ConfirmChannel, exchange: string): Publisher {
   return {
     publish: (routingKey, body, properties = {}) =>
       new Promise((resolve, reject) => {
