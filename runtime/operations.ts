@@ -39,7 +39,7 @@ const requestTimeoutMs = 10_000;
  */
 export async function startOperations(options: OperationsOptions): Promise<Operations> {
   const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
-    void answer(options, request).then((found) => respond(request, response, found));
+    void answer(options, request).then((found) => respond(response, found));
   });
   server.maxConnections = maxConnections;
   await listen(server, options);
@@ -104,12 +104,13 @@ function json(status: number, content: object): Answer {
   return { status, type: 'application/json; charset=utf-8', body: JSON.stringify(content) };
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, found: Answer): void {
+function respond(response: ServerResponse, found: Answer): void {
   response.writeHead(found.status, {
     'content-type': found.type,
     'content-length': Buffer.byteLength(found.body),
     'cache-control': 'no-store',
     ...(found.status === 405 ? { allow: 'GET, HEAD' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : found.body);
+  // Node sends no body to a HEAD request.
+  response.end(found.body);
 }

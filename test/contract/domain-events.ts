@@ -141,6 +141,29 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
       await consumption.stop(1_000);
     });
 
+    it('takes nothing new between a rejection and the repetition', async () => {
+      const { broker } = current();
+      const gate = new Gate();
+      let failures = 1;
+      const log = new Handling(async (n) => {
+        if (n === 1 && failures > 0) {
+          failures -= 1;
+          throw new Error('the broker was away');
+        }
+        if (n === 2) await gate.opened;
+        return done;
+      });
+      const consumption = await broker.domainEvents.consume(log.options());
+      await publishNumbers(broker, range(3));
+      await eventually(() => assert.isAtLeast(log.calls.length, 3));
+      await publishNumbers(broker, [3, 4]);
+      await roundTrips(broker);
+      gate.open();
+      await eventually(() => assert.equal(log.calls.at(-1), 4));
+      assert.deepEqual(log.calls, [0, 1, 2, 1, 2, 3, 4]);
+      await consumption.stop(1_000);
+    });
+
     it('settles what is before a rejected event, even where its handler takes longer', async () => {
       const { broker } = current();
       const gate = new Gate();
@@ -390,9 +413,9 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
     it('takes nothing more when it stops, and waits for what is in hand', async () => {
       const { broker, peer } = current();
       const other = await peer();
-      const gate = new Gate();
-      const log = new Handling(async () => {
-        await gate.opened;
+      const gates = [new Gate(), new Gate()] as const;
+      const log = new Handling(async (n) => {
+        await gates[n === 0 ? 0 : 1].opened;
         return done;
       });
       const consumption = await broker.domainEvents.consume(log.options({ prefetch: 2 }));
@@ -405,9 +428,11 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
         }),
         consumption.stop(5_000),
       ]);
+      gates[0].open();
+      await eventually(() => assert.deepEqual(log.resolved, [0]));
       await roundTrips(broker);
-      assert.isFalse(stopped, 'two events are still in hand');
-      gate.open();
+      assert.isFalse(stopped, 'an event is still in hand');
+      gates[1].open();
       const since = performance.now();
       await stopping;
       await consumption.stop(5_000);
