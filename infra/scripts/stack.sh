@@ -42,7 +42,7 @@ warren_ready=http://$warren_host:$warren_port/readyz
 chat_ready=http://127.0.0.1:$chat_port/healthz
 page=http://127.0.0.1:$chat_port/
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 fail() {
   printf '%s\n' "$@" >&2
   exit 1
