@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'amqplib';
@@ -24,6 +24,18 @@ async function freeBrokerPort(): Promise<number> {
   throw new Error('no free port for a broker');
 }
 
+/** A run that was killed could not stop its broker. The folder names the run, so a later one can. */
+async function stopAbandonedBrokers(): Promise<void> {
+  for (const entry of await readdir(tmpdir())) {
+    const run = /^warren-broker-(\d+)-/.exec(entry)?.[1];
+    if (run === undefined || isRunning(Number(run))) continue;
+    const abandoned = join(tmpdir(), entry);
+    if ((await stat(abandoned)).uid !== process.getuid?.()) continue;
+    await runScript(script, ['down'], { WARREN_RUN_DIR: join(abandoned, 'ours') });
+    await rm(abandoned, { recursive: true, force: true });
+  }
+}
+
 describe('broker.sh', function () {
   // RabbitMQ needs 10 to 20 s to start on two busy cores; a first start may have to install it.
   this.timeout(300_000);
@@ -36,7 +48,8 @@ describe('broker.sh', function () {
   let others: Record<string, string>;
 
   before(async function () {
-    directory = await mkdtemp(join(tmpdir(), 'warren-broker-'));
+    await stopAbandonedBrokers();
+    directory = await mkdtemp(join(tmpdir(), `warren-broker-${process.pid}-`));
     port = await freeBrokerPort();
     url = `amqp://guest:guest@127.0.0.1:${port}`;
     ours = { WARREN_RUN_DIR: join(directory, 'ours'), WARREN_BROKER_PORT: String(port) };
@@ -47,7 +60,8 @@ describe('broker.sh', function () {
   });
 
   after(async () => {
-    await runScript(script, ['down'], ours);
+    const { code, output } = await runScript(script, ['down'], ours);
+    expect(code, output).to.equal(0);
     await rm(directory, { recursive: true, force: true });
   });
 
