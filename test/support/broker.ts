@@ -3,8 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type ChannelModel, connect } from 'amqplib';
 import { sessionQueueName, type TopologyNames, topology } from '../../contracts/topology.ts';
 
-export const brokerUrl =
-  process.env['WARREN_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
+export const brokerUrl = process.env['WARREN_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
 
 /** Safe to declare under on a broker that others use at the same time. */
 export function uniquePrefix(): string {
