@@ -116,10 +116,10 @@ export const settingsTable = {
   },
   WARREN_QUEUE_MAX_LENGTH: {
     type: 'integer',
-    default: 1_000,
+    default: 10_000,
     minimum: 10,
     maximum: 1_000_000,
-    doc: 'Messages that a connection queue holds for a slow client; beyond it the oldest are dropped.',
+    doc: 'Messages that a connection queue holds while its client or its edge is behind; beyond it the oldest are dropped, and a plain connection is not told. A burst to one channel that the edges cannot keep up with must fit in here; the price is broker memory, up to this many messages for each connection that lags.',
   },
   WARREN_SOCKET_BUFFER_BYTES: {
     type: 'integer',

@@ -42,7 +42,7 @@ describe('readSettings', () => {
       pongTimeoutMs: 30_000,
       drainMs: 30_000,
       prefetch: 100,
-      queueMaxLength: 1_000,
+      queueMaxLength: 10_000,
       socketBufferBytes: 1_048_576,
       slowSocketMs: 30_000,
       routerPrefetch: 200,
