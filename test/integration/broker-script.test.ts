@@ -1,40 +1,17 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'amqplib';
 import { expect } from 'chai';
-import { isFreePort, isRunning, projectRoot, runScript } from '../support/scripts.ts';
+import {
+  companions,
+  freeBrokerPort,
+  brokerScript as script,
+  stopAbandonedBrokers,
+  unavailable,
+} from '../support/private-broker.ts';
+import { isFreePort, isRunning, runScript } from '../support/scripts.ts';
 import { skipBecause } from '../support/skip.ts';
-
-const script = join(projectRoot, 'infra/scripts/broker.sh');
-
-/** broker.sh's exit status where a machine offers no way to a broker (sysexits: EX_UNAVAILABLE). */
-const unavailable = 69;
-
-/** Ports that go with a broker's own: Erlang's distribution and its port mapper, see beside() in broker.sh. */
-const companions = [20_000, 25_000];
-
-/** Below the range from which the kernel takes ports for outgoing connections, companions included. */
-async function freeBrokerPort(): Promise<number> {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    const port = 5_700 + Math.floor(Math.random() * 1_900);
-    const all = await Promise.all([0, ...companions].map((offset) => isFreePort(port + offset)));
-    if (all.every(Boolean)) return port;
-  }
-  throw new Error('no free port for a broker');
-}
-
-/** A run that was killed could not stop its broker. The folder names the run, so a later one can. */
-async function stopAbandonedBrokers(): Promise<void> {
-  for (const entry of await readdir(tmpdir())) {
-    const run = /^warren-broker-(\d+)-/.exec(entry)?.[1];
-    if (run === undefined || isRunning(Number(run))) continue;
-    const abandoned = join(tmpdir(), entry);
-    if ((await stat(abandoned)).uid !== process.getuid?.()) continue;
-    await runScript(script, ['down'], { WARREN_RUN_DIR: join(abandoned, 'ours') });
-    await rm(abandoned, { recursive: true, force: true });
-  }
-}
 
 describe('broker.sh', function () {
   // RabbitMQ needs 10 to 20 s to start on two busy cores; a first start may have to install it.

@@ -91,6 +91,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const edges = await Promise.all(Array.from({ length: options.edges }, () => start('edge')));
     connection = await connect(url);
     connection.on('error', () => undefined);
+    // A test may stop the broker; the end needs a connection that works.
+    connection.on('close', () => {
+      connection = undefined;
+    });
     const channel = await connection.createConfirmChannel();
     channel.on('error', () => undefined);
     return {
