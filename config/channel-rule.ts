@@ -1,6 +1,8 @@
 /** Names of channel rules, `private-chat.{room}`: compiled to matchers that take linear time and yield the parameters. */
+
 import { parseChannel } from '../contracts/channel.ts';
 import { fail, ok, type Result } from '../contracts/result.ts';
+import type { Variables } from './expression.ts';
 
 export interface ChannelRuleName {
   readonly source: string;
@@ -15,6 +17,15 @@ export interface ChannelRuleName {
   match(channelName: string): Readonly<Record<string, string>> | undefined;
   /** True where this rule matches every channel that the other one matches, so that the other, coming later, is never asked. */
   covers(other: ChannelRuleName): boolean;
+}
+
+/**
+ * What a channel rule's `allow` may read: `claims`, the verified claims of the token; `user`, who asks (at least `id`, as text); and
+ * the parameters of the name, as text.
+ */
+export function allowVariables(name: ChannelRuleName): Variables {
+  const parameters = name.parameters.map((parameter) => [parameter, 'text'] as const);
+  return { claims: 'map', user: 'map', ...Object.fromEntries(parameters) };
 }
 
 export interface ChannelRuleNameError {

@@ -1,8 +1,8 @@
 /** The rules under `channels`, checked for meaning: names, conditions, and rules that can never be reached. */
 import type { ChannelRule } from '../contracts/warren-config.ts';
 import { type Apps, appOfRule } from './apps.ts';
-import { type ChannelRuleName, compileChannelRuleName } from './channel-rule.ts';
-import { compileExpression, type Variables } from './expression.ts';
+import { allowVariables, type ChannelRuleName, compileChannelRuleName } from './channel-rule.ts';
+import { compileExpression } from './expression.ts';
 import type { Problem } from './problems.ts';
 import type { ShapeCheck } from './shape.ts';
 import type { Source } from './source.ts';
@@ -16,15 +16,6 @@ interface RawChannelRule {
 export interface ChannelRules {
   readonly rules: readonly ChannelRule[];
   readonly problems: readonly Problem[];
-}
-
-/**
- * What a channel rule's `allow` may read: `claims`, the verified claims of the token; `user`, who asks (at least `id`, as text); and
- * the parameters of the name, as text.
- */
-function channelVariables(name: ChannelRuleName): Variables {
-  const parameters = name.parameters.map((parameter) => [parameter, 'text'] as const);
-  return { claims: 'map', user: 'map', ...Object.fromEntries(parameters) };
 }
 
 export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps): ChannelRules {
@@ -53,7 +44,7 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
     const allow =
       rule.allow === undefined
         ? undefined
-        : compileExpression(rule.allow, channelVariables(name.value));
+        : compileExpression(rule.allow, allowVariables(name.value));
     if (allow?.ok === false) {
       problems.push(source.problem([...path, 'allow'], allow.error.message, allow.error));
     }

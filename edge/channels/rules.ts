@@ -1,5 +1,5 @@
 /** The channel rules of warren.yaml, compiled once: who may subscribe to what. The first rule whose name matches decides. */
-import { compileChannelRuleName } from '../../config/channel-rule.ts';
+import { allowVariables, compileChannelRuleName } from '../../config/channel-rule.ts';
 import { compileExpression, type Verdict } from '../../config/expression.ts';
 import { maxChannelNameLength } from '../../contracts/channel.ts';
 import type { AppId } from '../../contracts/ids.ts';
@@ -56,8 +56,7 @@ export class ChannelRules {
 function compile(rule: ChannelRule): CompiledRule {
   const name = compileChannelRuleName(rule.name, maxChannelNameLength);
   if (!name.ok) throw new Error(`channels[${rule.index}].name: ${name.error.message}`);
-  const parameters = Object.fromEntries(name.value.parameters.map((one) => [one, 'text' as const]));
-  const allow = compileExpression(rule.allow, { ...parameters, claims: 'map', user: 'map' });
+  const allow = compileExpression(rule.allow, allowVariables(name.value));
   if (!allow.ok) throw new Error(`channels[${rule.index}].allow: ${allow.error.message}`);
   return {
     app: rule.app,
