@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { startEmbedded } from './embedded.ts';
 import { createPublisher } from './publisher.ts';
 import { createChat } from './service.ts';
@@ -31,7 +32,8 @@ try {
   );
   process.exit(1);
 }
-process.stdout.write(`chat is at http://127.0.0.1:${port}/\n`);
+const { port: bound } = server.address() as AddressInfo;
+process.stdout.write(`chat is at http://127.0.0.1:${bound}/\n`);
 
 const stop = async () => {
   server.close();
