@@ -1,5 +1,5 @@
 /**
- * The broker as router and edge see it: five ports, each with its guarantees. Every sentence of guarantee is a test in
+ * The broker as router and edge see it: seven ports, each with its guarantees. Every sentence of guarantee is a test in
  * `test/contract/`, run on each adapter. Nothing here knows AMQP; `broker/amqp` and `broker/memory` implement it.
  */
 import type { IncomingEvent } from '../contracts/domain-event.ts';
@@ -14,6 +14,8 @@ export interface Broker {
   readonly sessionQueues: SessionQueues;
   readonly edgeQueues: EdgeQueues;
   readonly edgeBus: EdgeBus;
+  readonly publicationCache: PublicationCache;
+  readonly webhookQueues: WebhookQueues;
   status(): BrokerStatus;
   /** Called after each change of `status().ready`. Returns the way to stop listening. */
   onStatus(listener: (status: BrokerStatus) => void): () => void;
@@ -231,4 +233,91 @@ export interface EdgeBusMember {
   listen(topic: ChannelKey): Promise<void>;
   unlisten(topic: ChannelKey): Promise<void>;
   leave(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The publications of cache channels (`Publication.cached`), kept by the broker for a day at most: survives the death of any edge. */
+export interface PublicationCache {
+  /**
+   * Hands over what is kept, oldest first, then each further one as it is published: in one order, the same for every follower.
+   * Resolves when everything that was confirmed before the call has been handed over; waits for the broker as long as that takes,
+   * or until `signal` aborts (then rejects with `closed` and leaves nothing behind). After a loss of the connection it goes on by
+   * itself where it stopped; what was handed over before may come once more, in order.
+   */
+  follow(receiver: CacheReceiver, signal?: AbortSignal): Promise<CacheFollower>;
+}
+
+export interface CacheReceiver {
+  /** Must not throw. */
+  published(publication: CachedPublication): void;
+}
+
+export interface CachedPublication {
+  readonly key: ChannelKey;
+  /** The exact channel name, for the check after a hashed key. */
+  readonly channel: string;
+  readonly id: string;
+  /** The text of the WebSocket frame. */
+  readonly body: Buffer;
+  /** When it was published, in ms since 1970, by the publisher's clock. */
+  readonly publishedAtMs: number;
+}
+
+export interface CacheFollower {
+  /**
+   * Resolves when everything that was confirmed before the call has been handed over. Calls that wait at the same time cost one
+   * message. Rejects with `BrokerError` while the broker is away or the answer takes too long.
+   */
+  caughtUp(): Promise<void>;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Reports on their way to HTTP targets: kept by the broker until they are delivered, given up or older than `webhookLifetimeMs`. */
+export interface WebhookQueues {
+  /**
+   * Appends a report to the queue of a target. Resolves when the broker has confirmed it; from then on it survives any edge and a
+   * restart of the broker. Rejects with `BrokerError`. Calls reach the broker in call order.
+   *
+   * @param target names the queue: `[A-Za-z0-9_-]{1,64}`
+   */
+  publish(target: string, report: Buffer): Promise<void>;
+  /**
+   * Takes reports of a target; waits for the broker as long as that takes.
+   *
+   * - Of all consumers of a target in the cluster one is active at a time; the next takes over within seconds of its end.
+   * - `handle` is called in queue order, up to `prefetch` promises are unresolved at a time.
+   * - `done` removes the report. `dead-letter` removes it after the dead-letter queue (`webhooks.dlq`, bounded, oldest dropped) has
+   *   confirmed a copy with the reason. A rejected promise means the report stays in the queue and is handed over again.
+   * - A report that has waited for `webhookLifetimeMs` without being handed over is dead-lettered by the broker.
+   * - After a loss of the connection it goes on by itself; reports that were not settled come again.
+   */
+  consume(options: WebhookConsumeOptions): Promise<WebhookConsumption>;
+}
+
+/** Reports older than this are given up. */
+export const webhookLifetimeMs = 5 * 60_000;
+
+export interface WebhookConsumeOptions {
+  readonly target: string;
+  /** 1 to 1,000. */
+  readonly prefetch: number;
+  handle(report: WebhookReport): Promise<WebhookOutcome>;
+}
+
+export interface WebhookReport {
+  readonly body: Buffer;
+  /** When it was published, in ms since 1970, by the publisher's clock. */
+  readonly publishedAtMs: number;
+}
+
+export type WebhookOutcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'dead-letter'; readonly reason: string };
+
+export interface WebhookConsumption {
+  /** Takes no further report, waits for those in hand to settle (at most `deadlineMs`), then lets go. Idempotent. */
+  stop(deadlineMs: number): Promise<void>;
 }

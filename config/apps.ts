@@ -145,6 +145,11 @@ function appConfig(
     secret,
     allowedOrigins: app.allowedOrigins ?? ['*'],
     limits: { ...defaultLimits, ...app.limits },
+    enabled: true,
+    clientEvents: false,
+    subscriptionCount: false,
+    webhooks: [],
+    authorizationTimeoutMs: 0,
   };
 }
 

@@ -16,6 +16,8 @@ export interface Publication {
   readonly body: Buffer;
   /** This socket does not get it. */
   readonly except?: SocketId;
+  /** The broker keeps it for those who subscribe later. */
+  readonly cached?: boolean;
   readonly traceparent?: string;
   readonly tracestate?: string;
 }
@@ -28,6 +30,7 @@ export interface PublicationInput {
   readonly data: string;
   readonly id?: string;
   readonly except?: SocketId;
+  readonly cached?: boolean;
   readonly traceparent?: string;
   readonly tracestate?: string;
 }
@@ -48,6 +51,7 @@ export function createPublication(input: PublicationInput): Publication {
     id,
     body: Buffer.from(frame, 'utf8'),
     ...(input.except === undefined ? {} : { except: input.except }),
+    ...(input.cached === true ? { cached: true } : {}),
     ...(input.traceparent === undefined ? {} : { traceparent: input.traceparent }),
     ...(input.tracestate === undefined ? {} : { tracestate: input.tracestate }),
   };

@@ -4,6 +4,7 @@
  */
 import type { AppId } from './ids.ts';
 import type { AppLimits } from './pusher/limits.ts';
+import type { WebhookEventName } from './pusher/webhook.ts';
 
 export interface WarrenConfig {
   /** At least one; ids and keys are unique. */
@@ -22,6 +23,25 @@ export interface AppConfig {
   /** Exact origins, or `*`. Used for the WebSocket handshake and for CORS on the authorization endpoint. */
   readonly allowedOrigins: readonly string[];
   readonly limits: AppLimits;
+  /** False: sockets are closed with 4003, the HTTP API answers 403. */
+  readonly enabled: boolean;
+  /** Clients may send `client-…` events to each other on private and presence channels. */
+  readonly clientEvents: boolean;
+  /** Subscribers hear how many they are (`pusher:subscription_count`). */
+  readonly subscriptionCount: boolean;
+  readonly webhooks: readonly WebhookConfig[];
+  /** A socket that has neither signed in nor joined a channel that needs authorization by then is closed with 4009; 0: never. */
+  readonly authorizationTimeoutMs: number;
+}
+
+/** An HTTP target that hears what happens. */
+export interface WebhookConfig {
+  /** http or https. */
+  readonly url: string;
+  /** Only these. */
+  readonly events: readonly WebhookEventName[];
+  /** Several events in one request where they wait already; else one each. */
+  readonly batch: boolean;
 }
 
 /** One domain event to any number of publications. */
@@ -49,8 +69,10 @@ export interface ChannelRule {
   readonly app: AppId;
   /** A channel name with `{parameters}`; each stands for one or more characters other than a dot. */
   readonly name: string;
-  /** CEL over `claims`, `user` and the parameters; an error counts as no. */
-  readonly allow: string;
+  /** CEL over `claims`, `user` and the parameters; an error counts as no. Absent: nobody is allowed by this rule. */
+  readonly allow?: string;
+  /** How long a member of a presence channel may be away before it counts as gone; default 0. */
+  readonly presenceGraceMs?: number;
 }
 
 export interface AuthConfig {

@@ -144,7 +144,13 @@ function explainPublication(
     routingKey: channelKey(publication.appId, channel.name),
     ...(guard === undefined
       ? {}
-      : { guard: { rule: guard.rule.index, name: guard.rule.name, allow: guard.rule.allow } }),
+      : {
+          guard: {
+            rule: guard.rule.index,
+            name: guard.rule.name,
+            allow: guard.rule.allow ?? 'nobody',
+          },
+        }),
   };
 }
 

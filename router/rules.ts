@@ -167,6 +167,7 @@ function applyRule(
       publication: {
         appId: rule.app,
         channel: name,
+        ...(channel.value.cache ? { cached: true } : {}),
         event: named.value,
         data: text.value,
         ...(id === undefined ? {} : { id }),

@@ -65,6 +65,7 @@ function publicationsOf(app: App, triggers: readonly Trigger[]): Publication[] {
       createPublication({
         appId: app.config.id,
         channel: channel.name,
+        cached: channel.cache,
         event: trigger.event,
         data: trigger.data,
         ...(trigger.except === undefined ? {} : { except: trigger.except }),

@@ -56,7 +56,8 @@ export class ChannelRules {
 function compile(rule: ChannelRule): CompiledRule {
   const name = compileChannelRuleName(rule.name, maxChannelNameLength);
   if (!name.ok) throw new Error(`channels[${rule.index}].name: ${name.error.message}`);
-  const allow = compileExpression(rule.allow, allowVariables(name.value));
+  // A rule may be there for the sake of its other settings: it allows nobody.
+  const allow = compileExpression(rule.allow ?? 'false', allowVariables(name.value));
   if (!allow.ok) throw new Error(`channels[${rule.index}].allow: ${allow.error.message}`);
   return {
     app: rule.app,

@@ -3,8 +3,6 @@ import { randomBytes } from 'node:crypto';
 import WebSocket, { type ClientOptions } from 'ws';
 import { createMemoryBroker, type MemoryBroker } from '../../broker/memory/broker.ts';
 import type { EdgeId, SocketId } from '../../contracts/ids.ts';
-import { parseAppId } from '../../contracts/ids.ts';
-import { defaultLimits } from '../../contracts/pusher/limits.ts';
 import {
   bodyMd5,
   type SigningKey,
@@ -16,6 +14,7 @@ import { type EdgeOptions, type EdgeRole, type EdgeSettings, startEdge } from '.
 import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { createLog, type Log } from '../../runtime/log.ts';
 import { createMetrics, type Metrics } from '../../runtime/metrics.ts';
+import { testApp } from './app.ts';
 
 export interface TestEdgeOptions {
   readonly apps?: readonly Partial<AppConfig>[];
@@ -50,7 +49,7 @@ export interface TestEdge {
 export const protocolPath = '/app/app-key?protocol=7&client=test&version=1';
 
 export async function startTestEdge(options: TestEdgeOptions = {}): Promise<TestEdge> {
-  const apps = (options.apps ?? [{}]).map(appConfig);
+  const apps = (options.apps ?? [{}]).map((overrides) => testApp(overrides));
   const [app] = apps;
   if (app === undefined) throw new Error('a test edge needs an app');
   const broker = options.broker ?? createMemoryBroker({ clock: systemClock });
@@ -117,19 +116,6 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       if (options.broker === undefined) await broker.close();
       await metrics.close();
     },
-  };
-}
-
-function appConfig(overrides: Partial<AppConfig>): AppConfig {
-  const id = parseAppId('app-id');
-  if (id === undefined) throw new Error('not an app id');
-  return {
-    id,
-    key: 'app-key',
-    secret: 'app-secret',
-    allowedOrigins: ['*'],
-    limits: defaultLimits,
-    ...overrides,
   };
 }
 

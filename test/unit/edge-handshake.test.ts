@@ -1,22 +1,11 @@
 import { expect } from 'chai';
-import { parseAppId } from '../../contracts/ids.ts';
 import { defaultLimits } from '../../contracts/pusher/limits.ts';
 import type { AppConfig } from '../../contracts/warren-config.ts';
 import { Apps } from '../../edge/apps.ts';
 import { readHandshake } from '../../edge/socket/handshake.ts';
+import { testApp } from '../support/app.ts';
 
-function app(overrides: Partial<AppConfig> = {}): AppConfig {
-  const id = parseAppId('app-id');
-  if (id === undefined) throw new Error('not an app id');
-  return {
-    id,
-    key: 'app-key',
-    secret: 's',
-    allowedOrigins: ['*'],
-    limits: defaultLimits,
-    ...overrides,
-  };
-}
+const app = (overrides: Partial<AppConfig> = {}) => testApp({ secret: 's', ...overrides });
 
 const apps = new Apps([app()]);
 
