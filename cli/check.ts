@@ -80,11 +80,23 @@ function place(file: string, message: string): Problem {
 
 function summary(config: WarrenConfig): string {
   return [
-    counted(config.apps.length, 'app'),
+    apps(config),
     counted(config.events.length, 'event rule'),
     counted(config.channels.length, 'channel rule'),
     config.auth === undefined ? 'no JWT' : 'JWT',
+    ...webhooks(config),
   ].join(', ');
+}
+
+function apps({ apps }: WarrenConfig): string {
+  const off = apps.filter((app) => !app.enabled).length;
+  const all = counted(apps.length, 'app');
+  return off === 0 ? all : `${all} (${off} disabled)`;
+}
+
+function webhooks({ apps }: WarrenConfig): string[] {
+  const count = apps.reduce((sum, app) => sum + app.webhooks.length, 0);
+  return count === 0 ? [] : [counted(count, 'webhook')];
 }
 
 function counted(count: number, noun: string): string {

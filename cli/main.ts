@@ -4,7 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { systemClock } from '../runtime/clock.ts';
 import { processEnvironment } from '../runtime/env.ts';
 import { runUntilSignal } from '../runtime/lifecycle.ts';
-import type { RoleName } from './serve.ts';
+import type { RoleName } from './config-change.ts';
 
 const exit = { done: 0, failed: 1, wrongUse: 2 } as const;
 
@@ -39,6 +39,7 @@ async function serve(roles: readonly RoleName[]): Promise<number> {
       log,
       signals: process,
       exit: (code) => process.exit(code),
+      hangup: () => void warren.reload('signal'),
     });
   } catch (error) {
     io.stderr(`${startFailure(error)}\n`);
@@ -83,7 +84,9 @@ function commands(finish: (code: Promise<number>) => void): Command {
     .showHelpAfterError('(see --help)');
   const serving = program
     .command('serve')
-    .description('run the edge, the router, or both in one process, until SIGTERM')
+    .description(
+      'run the edge, the router, or both in one process, until SIGTERM; SIGHUP reloads warren.yaml',
+    )
     .addHelpText(
       'after',
       '\nSettings come from the environment: docs/settings.md lists all of them.',

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { connectAmqp } from '../broker/amqp/broker.ts';
 import { createMemoryBroker } from '../broker/memory/broker.ts';
 import type { Broker } from '../broker/port.ts';
-import { loadConfigFile } from '../config/load.ts';
+import { type LoadedFiles, loadConfigFiles } from '../config/config-files.ts';
+import { watchFiles } from '../config/file-watch.ts';
 import { formatProblem, formatProblems } from '../config/problems.ts';
 import type { EdgeId } from '../contracts/ids.ts';
 import { type TopologyNames, topologyNames } from '../contracts/topology.ts';
@@ -17,12 +18,14 @@ import { createLog, type Log } from '../runtime/log.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { startOperations } from '../runtime/operations.ts';
 import { readSettings, type Settings } from '../runtime/settings.ts';
-
-export type RoleName = 'edge' | 'router';
+import type { RoleName } from './config-change.ts';
+import { type ReloadableRole, type ReloadCause, Reloader } from './reload.ts';
 
 export interface Prepared {
   readonly settings: Settings;
   readonly config: WarrenConfig;
+  /** What `config` was read from. */
+  readonly files: LoadedFiles;
   readonly log: Log;
 }
 
@@ -38,12 +41,13 @@ export function prepare(environment: Environment): Preparation {
     return { ok: false, text: `settings:\n${lines.join('\n')}\n` };
   }
   const { settings } = read;
-  const loaded = loadConfigFile(settings);
+  const files = loadConfigFiles(settings);
+  const loaded = files.result;
   if (!loaded.ok) return { ok: false, text: `${formatProblems(loaded.problems)}\n` };
   const log = createLog(settings.logLevel);
   for (const warning of read.warnings) log.warn({ setting: warning.name }, warning.message);
   for (const warning of loaded.warnings) log.warn({}, formatProblem(warning));
-  return { ok: true, prepared: { settings, config: loaded.config, log } };
+  return { ok: true, prepared: { settings, config: loaded.config, files, log } };
 }
 
 export interface Warren extends Role {
@@ -51,14 +55,16 @@ export interface Warren extends Role {
   readonly port: number | undefined;
   readonly metricsPort: number;
   readonly broker: Broker;
+  /** Reads warren.yaml anew. Never rejects: the log says what came of it. */
+  reload(cause: ReloadCause): Promise<void>;
 }
 
 /**
  * Starts the roles in this process, on one broker connection and one metrics port.
- * Rejects where a port cannot be bound; a broker that is away is waited for.
+ * Rejects where a port cannot be bound; a broker that is away is waited for. Follows changes of warren.yaml until it is stopped.
  */
 export async function startWarren(
-  { settings, config, log }: Prepared,
+  { settings, config, files, log }: Prepared,
   roles: readonly RoleName[],
   clock: Clock = systemClock,
 ): Promise<Warren> {
@@ -66,28 +72,44 @@ export async function startWarren(
   const edgeId = randomBytes(6).toString('hex') as EdgeId;
   const broker = openBroker(settings, names, clock, log, roles);
   const metrics = createMetrics();
-  const started: Role[] = [];
+  const started: { readonly name: RoleName; readonly role: ReloadableRole }[] = [];
+  let stopReloading = () => {};
   let edge: EdgeRole | undefined;
   const readiness = (): Readiness => {
-    for (const role of started) {
+    for (const { role } of started) {
       const state = role.readiness();
       if (!state.ready) return state;
     }
     return { ready: true };
   };
   const stopAll = async (drainMs: number) => {
-    await Promise.all(started.map((role) => role.stop(drainMs)));
+    stopReloading();
+    await Promise.all(started.map(({ role }) => role.stop(drainMs)));
     await broker.close();
     await metrics.close();
   };
   try {
     if (roles.includes('router')) {
-      started.push(await startRouter({ broker, config, settings, clock, log, metrics }));
+      const router = await startRouter({ broker, config, settings, clock, log, metrics });
+      started.push({ name: 'router', role: router });
     }
     if (roles.includes('edge')) {
       edge = await startEdge({ broker, config, settings, clock, log, metrics, edgeId });
-      started.push(edge);
+      started.push({ name: 'edge', role: edge });
     }
+    const reloader = new Reloader({
+      settings,
+      started: config,
+      files,
+      roles: started,
+      log,
+      metrics,
+    });
+    const stopWatching = followFiles(reloader, settings, clock);
+    stopReloading = () => {
+      stopWatching();
+      reloader.stop();
+    };
     const operations = await startOperations({
       host: settings.metricsHost,
       port: settings.metricsPort,
@@ -100,6 +122,7 @@ export async function startWarren(
       metricsPort: operations.port,
       broker,
       readiness,
+      reload: (cause) => reloader.reload(cause),
       async stop(drainMs) {
         await stopAll(drainMs);
         await operations.close();
@@ -109,6 +132,16 @@ export async function startWarren(
     await stopAll(0);
     throw error;
   }
+}
+
+function followFiles(reloader: Reloader, settings: Settings, clock: Clock): () => void {
+  if (settings.reloadMs === 0) return () => {};
+  return watchFiles({
+    clock,
+    periodMs: settings.reloadMs,
+    paths: () => reloader.paths,
+    changed: () => reloader.reload('change'),
+  });
 }
 
 function openBroker(

@@ -3,16 +3,22 @@ import { type AppId, parseAppId } from '../contracts/ids.ts';
 import { type AppLimits, defaultLimits } from '../contracts/pusher/limits.ts';
 import type { AppConfig } from '../contracts/warren-config.ts';
 import { nearest } from '../runtime/nearest.ts';
-import { type Problem, shown } from './problems.ts';
+import { type Path, type Problem, shown } from './problems.ts';
 import { type ReadFile, readSecret, type SecretHolder } from './secrets.ts';
 import type { ShapeCheck } from './shape.ts';
 import type { Source } from './source.ts';
+import { type RawWebhook, readWebhooks } from './webhooks.ts';
 
 export interface RawApp extends SecretHolder {
   readonly id: string;
   readonly key: string;
   readonly allowedOrigins?: readonly string[];
   readonly limits?: Partial<AppLimits>;
+  readonly enabled?: boolean;
+  readonly clientEvents?: boolean;
+  readonly subscriptionCount?: boolean;
+  readonly authorizationTimeoutMs?: number;
+  readonly webhooks?: readonly RawWebhook[];
 }
 
 /** Id, key and secret as the settings give them. */
@@ -35,9 +41,16 @@ const builtIn: FallbackApp = { id: 'app-id', key: 'app-key', secret: 'app-secret
 /** As in the schema: the key is a segment of the WebSocket URL and stands before a colon in signatures. */
 const keyPattern = /^[A-Za-z0-9_\-=@,;.]{1,64}$/;
 
+/** True for the app that anybody knows the secret of. */
+export function isBuiltInApp(app: FallbackApp): boolean {
+  return app.id === builtIn.id && app.key === builtIn.key && app.secret === builtIn.secret;
+}
+
 export interface AppOptions {
   readonly fallbackApp: FallbackApp | undefined;
   readonly production: boolean;
+  /** Apps run already: the built-in one must not take their place. */
+  readonly keepsListedApps: boolean;
   readonly readFile: ReadFile;
 }
 
@@ -63,6 +76,8 @@ function listedApps(
   let complete = true;
   for (const [index, app] of raw.entries()) {
     const path = ['apps', index];
+    const webhooks = readWebhooks(source, shape, path, listOf(app, 'webhooks'));
+    problems.push(...webhooks.problems);
     if (!shape.sound(path)) {
       complete = false;
       continue;
@@ -83,7 +98,8 @@ function listedApps(
     const secret = readSecret(source, path, app, options.readFile);
     const id = parseAppId(app.id);
     if ('problem' in secret) problems.push(secret.problem);
-    else if (id !== undefined) apps.push(appConfig(id, app, secret.secret));
+    else if (id !== undefined) apps.push(appConfig(id, app, secret.secret, webhooks.webhooks));
+    warnings.push(...limitWarnings(source, path, app));
     if (options.production && app.allowedOrigins === undefined) {
       const message = 'sets no allowedOrigins: pages of every site may connect';
       warnings.push(source.problem(path, message));
@@ -112,6 +128,16 @@ function standInApp(source: Source, options: AppOptions): Apps {
       complete: false,
     };
   }
+  if (given === undefined && options.keepsListedApps) {
+    const message = 'lists no app any more, and the built-in one does not replace those that run';
+    const cure = 'list one under apps; to turn an app off, set enabled: false';
+    return {
+      apps: [],
+      problems: [outsideFile(source.file, message, { cure })],
+      warnings: [],
+      complete: false,
+    };
+  }
   const app = given ?? builtIn;
   const id = parseAppId(app.id);
   if (id === undefined || !keyPattern.test(app.key)) {
@@ -131,13 +157,14 @@ function standInApp(source: Source, options: AppOptions): Apps {
           ),
         ]
       : [];
-  return { apps: [appConfig(id, app, app.secret)], problems: [], warnings, complete: true };
+  return { apps: [appConfig(id, app, app.secret, [])], problems: [], warnings, complete: true };
 }
 
 function appConfig(
   id: AppId,
-  app: Pick<RawApp, 'key' | 'allowedOrigins' | 'limits'>,
+  app: Omit<RawApp, keyof SecretHolder | 'id' | 'webhooks'>,
   secret: string,
+  webhooks: AppConfig['webhooks'],
 ): AppConfig {
   return {
     id,
@@ -145,12 +172,26 @@ function appConfig(
     secret,
     allowedOrigins: app.allowedOrigins ?? ['*'],
     limits: { ...defaultLimits, ...app.limits },
-    enabled: true,
-    clientEvents: false,
-    subscriptionCount: false,
-    webhooks: [],
-    authorizationTimeoutMs: 0,
+    enabled: app.enabled ?? true,
+    clientEvents: app.clientEvents ?? false,
+    subscriptionCount: app.subscriptionCount ?? false,
+    webhooks,
+    authorizationTimeoutMs: app.authorizationTimeoutMs ?? 0,
   };
+}
+
+/** The list under `key`, or an empty one where something else stands there, which is told elsewhere. */
+function listOf(app: RawApp, key: 'webhooks'): readonly RawWebhook[] {
+  const list: unknown = (app as RawApp | null)?.[key];
+  return Array.isArray(list) ? (list as readonly RawWebhook[]) : [];
+}
+
+/** A limit that another one makes unreachable. */
+function limitWarnings(source: Source, path: Path, app: RawApp): Problem[] {
+  const limits = { ...defaultLimits, ...app.limits };
+  if (limits.clientEventBytes < limits.clientFrameBytes) return [];
+  const message = `of ${limits.clientEventBytes} can never be reached: a frame of more than clientFrameBytes (${limits.clientFrameBytes}) closes the socket`;
+  return [source.problem([...path, 'limits', 'clientEventBytes'], message)];
 }
 
 function originProblem(origin: string): [string, { readonly cure: string }] | undefined {

@@ -8,6 +8,8 @@ export interface ChannelRuleName {
   readonly source: string;
   /** Names of the parameters, in order; each is text to the rule's condition. */
   readonly parameters: readonly string[];
+  /** True where every channel of this form is a presence channel; else every one is private. */
+  readonly presence: boolean;
   /**
    * The parameters of a channel name that has this form, on an object without a prototype; `undefined` for any other.
    *
@@ -83,6 +85,7 @@ export function compileChannelRuleName(
   return ok({
     source,
     parameters,
+    presence: channel.value.kind === 'presence',
     match: (name) => {
       const values = matchParts(parts, name);
       if (values === undefined) return undefined;

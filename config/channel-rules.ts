@@ -10,7 +10,8 @@ import type { Source } from './source.ts';
 interface RawChannelRule {
   readonly app?: string;
   readonly name: string;
-  readonly allow: string;
+  readonly allow?: string;
+  readonly presenceGraceMs?: number;
 }
 
 export interface ChannelRules {
@@ -48,6 +49,18 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
     if (allow?.ok === false) {
       problems.push(source.problem([...path, 'allow'], allow.error.message, allow.error));
     }
+    if (rule.presenceGraceMs !== undefined && !name.value.presence) {
+      problems.push(
+        source.problem(
+          [...path, 'presenceGraceMs'],
+          'is for presence channels, and this name is of private ones',
+          {
+            at: 'key',
+            cure: 'begin the name with presence-, or remove the key',
+          },
+        ),
+      );
+    }
     if (app === undefined) continue;
     const hides = earlier.find((other) => other.app === app.id && other.name.covers(name.value));
     if (hides !== undefined) {
@@ -62,8 +75,14 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
       );
     }
     earlier.push({ index, app: app.id, name: name.value });
-    if (rule.allow === undefined) continue;
-    rules.push({ index, app: app.id, name: rule.name, allow: rule.allow });
+    if (!shape.sound(path)) continue;
+    rules.push({
+      index,
+      app: app.id,
+      name: rule.name,
+      ...(rule.allow === undefined ? {} : { allow: rule.allow }),
+      ...(rule.presenceGraceMs === undefined ? {} : { presenceGraceMs: rule.presenceGraceMs }),
+    });
   }
   return { rules, problems };
 }

@@ -5,17 +5,12 @@ const laterKeys: ReadonlySet<string> = new Set([
   'ingress',
   'egress',
   'partitions',
-  'webhooks',
-  'apps[].clientEvents',
-  'apps[].subscriptionCount',
-  'apps[].webhooks',
   'events[].schema',
   'events[].disconnect',
   'events[].unsubscribe',
   'channels[].authorizer',
   'channels[].delivery',
   'channels[].member',
-  'channels[].presenceGraceMs',
   'auth.jwt.jwksUri',
 ]);
 

@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly fallbackApp?: FallbackApp | undefined;
   /** Refuses the built-in app. */
   readonly production: boolean;
+  /** Refuses a file without apps where the built-in one would take the place of others. Default: false. */
+  readonly keepsListedApps?: boolean;
   /** Reads secret files; throws where it cannot. */
   readonly readFile?: ReadFile;
 }
@@ -46,6 +48,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
   const apps = readApps(source, shape, {
     fallbackApp: options.fallbackApp,
     production: options.production,
+    keepsListedApps: options.keepsListedApps ?? false,
     readFile,
   });
   const events = readEventRules(source, shape, apps);
@@ -62,7 +65,11 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     ...apps.warnings,
     ...events.warnings,
     ...auth.warnings,
-    ...unusedRules(source, apps, channels.rules.length > 0 && source.value['auth'] === undefined),
+    ...unusedRules(
+      source,
+      apps,
+      channels.rules.some((rule) => rule.allow !== undefined) && source.value['auth'] === undefined,
+    ),
   ]);
   if (problems.length > 0) return { ok: false, problems, warnings };
   return {
@@ -93,6 +100,8 @@ export interface ConfigSettings {
   readonly configPathGiven: boolean;
   readonly app: FallbackApp | undefined;
   readonly production: boolean;
+  /** As in `LoadOptions`. */
+  readonly keepsListedApps?: boolean;
 }
 
 /** `loadConfig` on the file that the settings name. A default file that is missing counts as empty. */
@@ -117,6 +126,7 @@ export function loadConfigFile(
     path: settings.configPath,
     fallbackApp: settings.app,
     production: settings.production,
+    keepsListedApps: settings.keepsListedApps ?? false,
     readFile,
   });
 }

@@ -44,6 +44,16 @@ export function formatProblem(problem: Problem): string {
 /** More would scroll the first ones away. */
 const maxShown = 50;
 
+/** One line for each problem, for a log: at most 50, without excerpts. */
+export function problemLines(problems: readonly Problem[]): string[] {
+  const lines = problems.slice(0, maxShown).map(({ excerpt: _, cure, ...problem }) => {
+    const line = formatProblem(problem);
+    return cure === undefined ? line : `${line} (${cure})`;
+  });
+  if (problems.length > lines.length) lines.push(`and ${problems.length - lines.length} more`);
+  return lines;
+}
+
 /** All problems as text, in file order. */
 export function formatProblems(problems: readonly Problem[]): string {
   const shown = problems.slice(0, maxShown).map(formatProblem);
@@ -69,9 +79,11 @@ export function excerptOf(line: string, lineNumber: number, column: number): str
   return `${gutter} | ${shown}\n${' '.repeat(6)} | ${caret}^`;
 }
 
-/** Whatever follows the key `secret` on its line must not reach a terminal or a log. */
+/** Whatever follows the key `secret` on its line, and the credentials of a URL, must not reach a terminal or a log. */
 function blotSecrets(line: string): string {
-  return line.replace(/(\bsecret["']?\s*:\s*)\S.*$/, '$1***');
+  return line
+    .replace(/(\bsecret["']?\s*:\s*)\S.*$/, '$1***')
+    .replace(/(:\/\/)[^/\s'"]*@/g, '$1***@');
 }
 
 /** Control characters of a file must not drive the terminal that shows it. */

@@ -13,6 +13,7 @@ interface Subschema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly maxItems?: number;
+  readonly maxLength?: number;
   readonly enum?: readonly unknown[];
   readonly 'x-expected'?: string;
 }
@@ -45,8 +46,8 @@ export function checkShape(source: Source): ShapeCheck {
   const incomplete: Path[] = [];
   const problems: Problem[] = [];
   for (const error of validate.errors ?? []) {
-    // The branches of a oneOf are told as one.
-    if (/\/oneOf\/\d/.test(error.schemaPath)) continue;
+    // Branches are told as one.
+    if (/\/(oneOf|anyOf)\/\d/.test(error.schemaPath)) continue;
     const path = pathOf(error.instancePath, source.value);
     (aboutKeys.has(error.keyword) ? incomplete : mistyped).push(path);
     const problem = explain(source, path, error);
@@ -62,7 +63,12 @@ export function checkShape(source: Source): ShapeCheck {
 }
 
 /** Mistakes about which keys there are, and not about what is in them. */
-const aboutKeys: ReadonlySet<string> = new Set(['additionalProperties', 'required', 'oneOf']);
+const aboutKeys: ReadonlySet<string> = new Set([
+  'additionalProperties',
+  'required',
+  'oneOf',
+  'anyOf',
+]);
 
 /** True where `inner` is at or below `outer`; the root of the file counts for itself alone. */
 function isWithin(inner: Path, outer: Path): boolean {
@@ -92,25 +98,31 @@ function explain(source: Source, path: Path, error: ErrorObject): Problem | unde
       return missingKey(source, path, String(params['missingProperty']), error.data, part);
     case 'oneOf':
       return secretTwiceOrNever(source, path, error.data);
+    case 'anyOf':
+      return ruleWithoutEffect(source, path, error.data, part);
     case 'type':
       return wrongType(source, path, error.data, part);
     case 'minLength':
       return source.problem(path, 'is empty text');
+    case 'maxLength':
+      return source.problem(path, `is longer than ${part.maxLength ?? 0} characters`);
     case 'minItems':
       return source.problem(path, 'is an empty list');
     case 'maxItems':
       return source.problem(path, `has more than ${part.maxItems ?? 0} entries`);
+    case 'uniqueItems': {
+      const again = Math.max(Number(params['i']), Number(params['j']));
+      const value = (error.data as readonly unknown[])[again];
+      return source.problem([...path, again], `${shown(value)} is given twice`);
+    }
     case 'minimum':
     case 'maximum':
-      return source.problem(
-        path,
-        `must be from ${part.minimum ?? 0} to ${part.maximum ?? 0}, not ${shown(error.data)}`,
-      );
+    case 'not': {
+      const range = part['x-expected'] ?? `from ${part.minimum ?? 0} to ${part.maximum ?? 0}`;
+      return source.problem(path, `must be ${range}, not ${shown(error.data)}`);
+    }
     case 'enum':
-      return source.problem(
-        path,
-        `${shown(error.data)} ${notAvailable}; there is ${(part.enum ?? []).map(shown).join(', ')}`,
-      );
+      return unknownChoice(source, path, error.data, (part.enum ?? []).map(String));
     case 'pattern':
       return source.problem(
         path,
@@ -139,6 +151,23 @@ function unknownKey(source: Source, path: Path, part: Subschema): Problem {
   return source.problem(path, `is not a known key${hint}`, { at: 'key' });
 }
 
+function unknownChoice(
+  source: Source,
+  path: Path,
+  data: unknown,
+  choices: readonly string[],
+): Problem | undefined {
+  // Told already as the wrong type.
+  if (typeof data !== 'string') return undefined;
+  const best = nearest(data, choices);
+  return best === undefined
+    ? source.problem(
+        path,
+        `${shown(data)} ${notAvailable}; there is ${choices.map(shown).join(', ')}`,
+      )
+    : source.problem(path, `${shown(data)} is not known here; did you mean ${shown(best)}?`);
+}
+
 /** Keys that are easily put one level too high. */
 const elsewhere: Readonly<Record<string, string>> = {
   'auth.userClaim': 'auth.jwt',
@@ -147,6 +176,10 @@ const elsewhere: Readonly<Record<string, string>> = {
   'auth.audience': 'auth.jwt',
   'auth.algorithms': 'auth.jwt',
   jwt: 'auth',
+  webhooks: 'an app: apps[].webhooks',
+  clientEvents: 'an app: apps[].clientEvents',
+  subscriptionCount: 'an app: apps[].subscriptionCount',
+  limits: 'an app: apps[].limits',
 };
 
 function missingKey(
@@ -183,9 +216,30 @@ function secretTwiceOrNever(source: Source, path: Path, data: unknown): Problem 
   });
 }
 
+/** A channel rule that sets nothing would only hide the rules behind it. */
+function ruleWithoutEffect(
+  source: Source,
+  path: Path,
+  data: unknown,
+  part: Subschema,
+): Problem | undefined {
+  const siblings = Object.keys((data ?? {}) as object);
+  if (isExplainedByLaterKey([...path, 'allow'], siblings)) return undefined;
+  const misspelt = siblings.some(
+    (name) =>
+      part.properties?.[name] === undefined &&
+      nearest(name, ['allow', 'presenceGraceMs']) !== undefined,
+  );
+  if (misspelt) return undefined;
+  return source.problem(path, 'has neither "allow" nor "presenceGraceMs", so it sets nothing', {
+    cure: "say who may subscribe, for example  allow: 'room in claims.rooms'",
+  });
+}
+
 const typeNames: Readonly<Record<string, string>> = {
   string: 'text',
   integer: 'a whole number',
+  boolean: 'true or false',
   array: 'a list',
   object: 'a map of keys',
 };

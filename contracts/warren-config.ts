@@ -30,15 +30,15 @@ export interface AppConfig {
   /** Subscribers hear how many they are (`pusher:subscription_count`). */
   readonly subscriptionCount: boolean;
   readonly webhooks: readonly WebhookConfig[];
-  /** A socket that has neither signed in nor joined a channel that needs authorization by then is closed with 4009; 0: never. */
+  /** A socket that has neither signed in nor joined a channel that needs authorization by then is closed with 4009; 0: never, else 1,000 to 3,600,000. */
   readonly authorizationTimeoutMs: number;
 }
 
 /** An HTTP target that hears what happens. */
 export interface WebhookConfig {
-  /** http or https. */
+  /** http or https, as URL parsers write it; without credentials and fragment. At most 10 per app, each URL once. */
   readonly url: string;
-  /** Only these. */
+  /** Only these; at least one, each once. */
   readonly events: readonly WebhookEventName[];
   /** Several events in one request where they wait already; else one each. */
   readonly batch: boolean;
@@ -71,7 +71,7 @@ export interface ChannelRule {
   readonly name: string;
   /** CEL over `claims`, `user` and the parameters; an error counts as no. Absent: nobody is allowed by this rule. */
   readonly allow?: string;
-  /** How long a member of a presence channel may be away before it counts as gone; default 0. */
+  /** How long a member of a presence channel may be away before it counts as gone, 0 to 60,000; default 0. A rule has this or `allow`, or both. */
   readonly presenceGraceMs?: number;
 }
 

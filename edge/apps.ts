@@ -1,15 +1,28 @@
 /** The apps (tenants) that this edge serves, found by id or by key, each with its open connections counted. */
 import type { AppConfig } from '../contracts/warren-config.ts';
 
+/** One app. It stays the same object while its configuration is replaced, so sockets that are open see the new one at once. */
 export class App {
-  readonly config: AppConfig;
   /** Open sockets of this app on this edge. */
   connections = 0;
-  readonly #origins: ReadonlySet<string>;
+  #config: AppConfig;
+  #origins: ReadonlySet<string>;
 
   constructor(config: AppConfig) {
-    this.config = config;
-    this.#origins = new Set(config.allowedOrigins.map((origin) => origin.toLowerCase()));
+    this.#config = config;
+    this.#origins = originsOf(config);
+  }
+
+  /** As it is now: read it anew wherever time may have passed. */
+  get config(): AppConfig {
+    return this.#config;
+  }
+
+  /** Takes the place of the configuration so far; the id stays. */
+  configure(config: AppConfig): void {
+    if (config.id !== this.#config.id) throw new Error('an app keeps its id');
+    this.#config = config;
+    this.#origins = originsOf(config);
   }
 
   /**
@@ -26,16 +39,55 @@ export class App {
   }
 }
 
+function originsOf(config: AppConfig): ReadonlySet<string> {
+  return new Set(config.allowedOrigins.map((origin) => origin.toLowerCase()));
+}
+
+/** What became of the apps; each is in one list at most. */
+export interface AppsChange {
+  readonly added: readonly App[];
+  /** Not found any more, by id or by key; their sockets belong closed with 4001. */
+  readonly removed: readonly App[];
+  /** Served before and not now; their sockets belong closed with 4003. */
+  readonly disabled: readonly App[];
+}
+
 export class Apps {
-  readonly #byId = new Map<string, App>();
-  readonly #byKey = new Map<string, App>();
+  #byId: ReadonlyMap<string, App> = new Map();
+  #byKey: ReadonlyMap<string, App> = new Map();
 
   constructor(configs: readonly AppConfig[]) {
+    this.update(configs);
+  }
+
+  /**
+   * Replaces the whole set in one step. An app of an id that is known keeps its object and its count of connections; where its key has
+   * changed, only the new one finds it.
+   *
+   * @param configs ids and keys are unique
+   */
+  update(configs: readonly AppConfig[]): AppsChange {
+    const before = this.#byId;
+    const byId = new Map<string, App>();
+    const byKey = new Map<string, App>();
+    const added: App[] = [];
+    const disabled: App[] = [];
     for (const config of configs) {
-      const app = new App(config);
-      this.#byId.set(config.id, app);
-      this.#byKey.set(config.key, app);
+      let app = before.get(config.id);
+      if (app === undefined) {
+        app = new App(config);
+        added.push(app);
+      } else {
+        if (app.config.enabled && !config.enabled) disabled.push(app);
+        app.configure(config);
+      }
+      byId.set(config.id, app);
+      byKey.set(config.key, app);
     }
+    this.#byId = byId;
+    this.#byKey = byKey;
+    const removed = [...before.values()].filter((app) => !byId.has(app.config.id));
+    return { added, removed, disabled };
   }
 
   byId(id: string): App | undefined {

@@ -19,7 +19,7 @@ const graceMs = 5_000;
 
 /**
  * Resolves with the exit code after the first SIGTERM or SIGINT, when all roles have stopped: 0, or 1 where one of them failed
- * to stop in time. A second signal ends the process at once.
+ * to stop in time. A second signal ends the process at once. SIGHUP is handed to `hangup`, and does nothing once it stops.
  */
 export function runUntilSignal(
   roles: readonly Role[],
@@ -29,10 +29,15 @@ export function runUntilSignal(
     readonly log: Log;
     readonly signals: Pick<NodeJS.Process, 'on' | 'off'>;
     readonly exit: (code: number) => void;
+    /** Must not throw. Without it SIGHUP ends the process, as is its default. */
+    readonly hangup?: () => void;
   },
 ): Promise<number> {
   return new Promise((resolve) => {
     let stopping = false;
+    const onHangup = () => {
+      if (!stopping) options.hangup?.();
+    };
     const onSignal = (signal: NodeJS.Signals) => {
       if (stopping) {
         options.exit(130);
@@ -52,11 +57,13 @@ export function runUntilSignal(
             options.log.error({ err: failure.reason as unknown }, 'stop failed');
           options.signals.off('SIGTERM', onSignal);
           options.signals.off('SIGINT', onSignal);
+          options.signals.off('SIGHUP', onHangup);
           resolve(failures.length === 0 ? 0 : 1);
         },
       );
     };
     options.signals.on('SIGTERM', onSignal);
     options.signals.on('SIGINT', onSignal);
+    if (options.hangup !== undefined) options.signals.on('SIGHUP', onHangup);
   });
 }

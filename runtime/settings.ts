@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Environment } from './env.ts';
 import type { LogLevel } from './log.ts';
 import { nearest } from './nearest.ts';
+import { parseNetworkTargets } from './network-target.ts';
 
 interface SettingBase {
   readonly doc: string;
@@ -21,6 +22,8 @@ type Setting = SettingBase &
         readonly type: 'text';
         readonly default?: string;
         readonly pattern?: RegExp;
+        /** Beside the pattern, where that is not enough. */
+        readonly valid?: (text: string) => boolean;
         readonly expected?: string;
       }
     | {
@@ -70,6 +73,14 @@ export const settingsTable = {
     type: 'text',
     default: 'warren.yaml',
     doc: 'Path of warren.yaml. The default may be missing; a file that is named must exist.',
+  },
+  WARREN_RELOAD_MS: {
+    type: 'integer',
+    unit: 'ms',
+    default: 1_000,
+    minimum: 0,
+    maximum: 3_600_000,
+    doc: 'How often warren.yaml, and the secret files that it names, are looked at for changes; 0: only on SIGHUP, which reloads at once in any case. A change is taken up when two looks in a row have seen the same, all of it or, where anything is wrong, nothing: then one log line holds every problem and what ran before goes on. Apps and rules under `channels` are taken up; `events` and `auth` need a restart, which the log says. A key or secret that changes keeps the sockets that are open. Atomic replacements are followed, those of Kubernetes included, except for volumes mounted with `subPath`, which never change.',
   },
   WARREN_APP_ID: {
     type: 'text',
@@ -173,6 +184,13 @@ export const settingsTable = {
     expected: 'an exchange name',
     doc: 'Topic exchange that services publish domain events to. Default: `<prefix>domain.events`.',
   },
+  WARREN_WEBHOOK_PRIVATE_TARGETS: {
+    type: 'text',
+    default: '',
+    valid: (text) => text === '' || parseNetworkTargets(text) !== undefined,
+    expected: 'host names, IP addresses or CIDR blocks separated by commas, at most 100',
+    doc: 'Hosts that webhooks may be sent to although their addresses are private, loopback or link-local: `hooks.internal, 10.1.0.0/16, ::1`. Without it webhooks reach public addresses only, so that nobody who may edit warren.yaml can probe the network behind the edge.',
+  },
   WARREN_LOG_LEVEL: {
     type: 'choice',
     default: 'info',
@@ -203,6 +221,8 @@ export interface Settings {
   readonly configPath: string;
   /** False where `configPath` is the default: then the file may be missing. */
   readonly configPathGiven: boolean;
+  /** 0: only on SIGHUP. */
+  readonly reloadMs: number;
   /** From the environment; undefined where none of the three is set. */
   readonly app: { readonly id: string; readonly key: string; readonly secret: string } | undefined;
   readonly activityTimeoutMs: number;
@@ -217,6 +237,8 @@ export interface Settings {
   readonly heartbeatSeconds: number;
   readonly topologyPrefix: string;
   readonly domainExchange: string | undefined;
+  /** Host names, IP addresses and CIDR blocks, in lower case. */
+  readonly webhookPrivateTargets: readonly string[];
   readonly logLevel: LogLevel;
   readonly production: boolean;
 }
@@ -296,6 +318,7 @@ export function readSettings(
     metricsPort: number('WARREN_METRICS_PORT'),
     configPath: text('WARREN_CONFIG'),
     configPathGiven: given.has('WARREN_CONFIG'),
+    reloadMs: number('WARREN_RELOAD_MS'),
     app:
       app.id !== undefined && app.key !== undefined && app.secret !== undefined
         ? { id: app.id, key: app.key, secret: app.secret }
@@ -312,6 +335,7 @@ export function readSettings(
     heartbeatSeconds: number('WARREN_HEARTBEAT_SECONDS'),
     topologyPrefix: text('WARREN_TOPOLOGY_PREFIX'),
     domainExchange: optional('WARREN_DOMAIN_EXCHANGE'),
+    webhookPrivateTargets: parseNetworkTargets(text('WARREN_WEBHOOK_PRIVATE_TARGETS')) ?? [],
     logLevel: text('WARREN_LOG_LEVEL') as LogLevel,
     production: environment['NODE_ENV'] === 'production',
   };
@@ -376,7 +400,7 @@ function settingValue(
       });
       return setting.default;
     case 'text':
-      if (setting.pattern === undefined || setting.pattern.test(raw)) return raw;
+      if (setting.pattern?.test(raw) !== false && setting.valid?.(raw) !== false) return raw;
       problems.push({
         name,
         message: `must be ${setting.expected ?? 'of another form'}; ${shown} is not`,

@@ -47,6 +47,16 @@ auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }
     });
   });
 
+  it('counts webhooks, and apps that are turned off', async () => {
+    const text = `apps:
+  - { id: a, key: ka, secret: s, webhooks: [{ url: 'https://a.example' }, { url: 'https://b.example' }] }
+  - { id: b, key: kb, secret: s, enabled: false, webhooks: [{ url: 'https://a.example' }] }
+`;
+    expect((await run(text)).stdout).to.equal(
+      'warren.yaml: ok — 2 apps (1 disabled), 0 event rules, 0 channel rules, no JWT, 3 webhooks\n',
+    );
+  });
+
   it('prints every problem with place and cure, and fails', async () => {
     expect(await run('events:\n  - on: chat.*\n    when: data.a = 1\n    tos: x\n')).to.deep.equal({
       code: 1,

@@ -128,7 +128,7 @@ warren.yaml:12:1  chanels is not a known key; did you mean "channels"?
   it('refuses keys of later versions by name instead of ignoring them', () => {
     const later = problemsOf(`
 apps:
-  - { id: a, key: k, secret: s, clientEvents: true, subscriptionCount: true, webhooks: [] }
+  - { id: a, key: k, secret: s }
 events:
   - { on: x, to: y, schema: s.json }
   - { on: x, disconnect: '{data.userId}' }
@@ -142,9 +142,6 @@ ingress: { redis: {} }
 `);
     expect(told(later)).to.deep.equal(
       [
-        'apps[0].clientEvents',
-        'apps[0].subscriptionCount',
-        'apps[0].webhooks',
         'events[0].schema',
         'events[1].disconnect',
         'events[2].unsubscribe',

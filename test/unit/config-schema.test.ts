@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { loadConfig } from '../../config/load.ts';
 import { defaultLimits } from '../../contracts/pusher/limits.ts';
+import { webhookEventNames } from '../../contracts/pusher/webhook.ts';
 import schema from '../../contracts/warren.schema.json' with { type: 'json' };
 
 interface Part {
@@ -8,6 +9,8 @@ interface Part {
   readonly examples?: readonly unknown[];
   readonly properties?: Readonly<Record<string, Part>>;
   readonly $ref?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
 }
 
 const definitions: Readonly<Record<string, Part>> = schema.$defs;
@@ -38,7 +41,46 @@ describe('warren.schema.json', () => {
     }
   });
 
-  it('gives examples that the loader accepts', () => {
+  it('knows every webhook event', () => {
+    expect(schema.$defs.webhook.properties.events.items.enum).to.deep.equal(webhookEventNames);
+  });
+
+  it('gives examples of app, webhook and limits that the loader accepts', () => {
+    const tried = (app: object) => {
+      const text = JSON.stringify({ apps: [{ id: 'a', key: 'k', secret: 's', ...app }] });
+      const result = loadConfig(text, { path: 'warren.yaml', production: false });
+      expect(result.ok ? [] : result.problems, text).to.deep.equal([]);
+    };
+    const examplesOf = (definition: string) =>
+      Object.entries(definitions[definition]?.properties ?? {}).flatMap(([key, part]) =>
+        (resolved(part).examples ?? []).map((example) => ({ [key]: example })),
+      );
+    for (const example of examplesOf('app')) if (!('secretFile' in example)) tried(example);
+    for (const example of examplesOf('limits')) tried({ limits: example });
+    for (const example of examplesOf('webhook')) {
+      tried({ webhooks: [{ url: 'https://example.com', ...example }] });
+    }
+  });
+
+  it('takes each limit at both ends of its range and not beyond', () => {
+    const limits = definitions['limits']?.properties ?? {};
+    for (const [name, part] of Object.entries(limits)) {
+      const { minimum = Number.NaN, maximum = Number.NaN } = part;
+      const refused = [minimum - 1, minimum, maximum, maximum + 1].filter((value) => {
+        const text = JSON.stringify({
+          apps: [{ id: 'a', key: 'k', secret: 's', limits: { [name]: value } }],
+        });
+        return !loadConfig(text, { path: 'warren.yaml', production: false }).ok;
+      });
+      expect(refused, name).to.deep.equal([minimum - 1, maximum + 1]);
+      expect(defaultLimits[name as keyof typeof defaultLimits], name).to.be.within(
+        minimum,
+        maximum,
+      );
+    }
+  });
+
+  it('gives examples of rules that the loader accepts', () => {
     for (const [list, definition] of [
       ['events', 'eventRule'],
       ['channels', 'channelRule'],
@@ -50,7 +92,7 @@ describe('warren.schema.json', () => {
           const base =
             list === 'events'
               ? { on: 'x', to: 'y' }
-              : { name: 'private-{room}.{id}', allow: 'true' };
+              : { name: 'presence-{room}.{id}', allow: 'true' };
           const text = JSON.stringify({ [list]: [{ ...base, [key]: example }] });
           const result = loadConfig(text, { path: 'warren.yaml', production: false });
           expect(result.ok ? [] : result.problems, text).to.deep.equal([]);

@@ -1,5 +1,10 @@
 import { expect } from 'chai';
-import { formatProblem, formatProblems, type Problem } from '../../config/problems.ts';
+import {
+  formatProblem,
+  formatProblems,
+  type Problem,
+  problemLines,
+} from '../../config/problems.ts';
 import { readSource } from '../../config/source.ts';
 
 function problemsOf(text: string): readonly Problem[] {
@@ -130,5 +135,29 @@ describe('formatProblem', () => {
     const [, line = '', caret = ''] = text.split('\n');
     expect(line.length).to.be.below(120);
     expect(line.charAt(caret.indexOf('^'))).to.equal('@');
+  });
+});
+
+describe('problemLines', () => {
+  const problem = (line: number): Problem => ({
+    file: 'warren.yaml',
+    line,
+    column: 1,
+    path: 'events',
+    message: 'is wrong',
+    excerpt: 'the line\n^',
+    cure: 'write it right',
+  });
+
+  it('puts each problem on one line, cure included and excerpt left out', () => {
+    expect(problemLines([problem(1)])).to.deep.equal([
+      'warren.yaml:1:1  events is wrong (write it right)',
+    ]);
+  });
+
+  it('shows fifty at most, and says how many more there are', () => {
+    const problems = (count: number) => Array.from({ length: count }, (_, at) => problem(at + 1));
+    expect(problemLines(problems(50))).to.have.length(50);
+    expect(problemLines(problems(53)).slice(50)).to.deep.equal(['and 3 more']);
   });
 });

@@ -28,6 +28,7 @@ function run(roles: readonly Role[], drainMs = 1_000) {
   const signals = new EventEmitter();
   const exits: number[] = [];
   const lines: string[] = [];
+  const hangups: number[] = [];
   let code: number | undefined;
   const ended = runUntilSignal(roles, {
     drainMs,
@@ -35,6 +36,7 @@ function run(roles: readonly Role[], drainMs = 1_000) {
     log: createLog('debug', {}, { write: (line) => lines.push(line) }),
     signals: signals as unknown as NodeJS.Process,
     exit: (exitCode) => exits.push(exitCode),
+    hangup: () => hangups.push(clock.now()),
   }).then((result) => {
     code = result;
   });
@@ -42,9 +44,11 @@ function run(roles: readonly Role[], drainMs = 1_000) {
     clock,
     exits,
     lines,
+    hangups,
     ended,
-    signal: (name: 'SIGTERM' | 'SIGINT') => signals.emit(name, name),
-    listeners: () => signals.listenerCount('SIGTERM') + signals.listenerCount('SIGINT'),
+    signal: (name: 'SIGTERM' | 'SIGINT' | 'SIGHUP') => signals.emit(name, name),
+    listeners: () =>
+      ['SIGTERM', 'SIGINT', 'SIGHUP'].reduce((sum, name) => sum + signals.listenerCount(name), 0),
     code: () => code,
   };
 }
@@ -133,6 +137,34 @@ describe('runUntilSignal', () => {
     expect(process.exits).to.deep.equal([1]);
     stops[0]?.finish();
     await process.ended;
+  });
+
+  it('hands every SIGHUP over, but none once it stops', async () => {
+    const { role, stops } = createRole();
+    const process = run([role]);
+    process.signal('SIGHUP');
+    process.signal('SIGHUP');
+    expect([process.hangups.length, stops.length]).to.deep.equal([2, 0]);
+    process.signal('SIGTERM');
+    process.signal('SIGHUP');
+    await process.clock.advanceAsync(0);
+    expect([process.hangups.length, process.exits.length, stops.length]).to.deep.equal([2, 0, 1]);
+    stops[0]?.finish();
+    await process.ended;
+    expect(process.listeners()).to.equal(0);
+  });
+
+  it('leaves SIGHUP to its default where nobody takes it', () => {
+    const signals = new EventEmitter();
+    void runUntilSignal([], {
+      drainMs: 0,
+      clock: createManualClock(),
+      log: createLog('silent'),
+      signals: signals as unknown as NodeJS.Process,
+      exit: () => undefined,
+    });
+    expect(signals.listenerCount('SIGHUP')).to.equal(0);
+    expect(signals.listenerCount('SIGTERM')).to.equal(1);
   });
 
   it('ends at once where there is nothing to stop', async () => {

@@ -37,6 +37,7 @@ describe('readSettings', () => {
       metricsPort: 9601,
       configPath: 'warren.yaml',
       configPathGiven: false,
+      reloadMs: 1_000,
       app: undefined,
       activityTimeoutMs: 30_000,
       pongTimeoutMs: 30_000,
@@ -50,6 +51,7 @@ describe('readSettings', () => {
       heartbeatSeconds: 5,
       topologyPrefix: '',
       domainExchange: undefined,
+      webhookPrivateTargets: [],
       logLevel: 'info',
       production: false,
     });
@@ -63,6 +65,7 @@ describe('readSettings', () => {
       WARREN_METRICS_HOST: '::1',
       WARREN_METRICS_PORT: '9000',
       WARREN_CONFIG: '/etc/warren.yaml',
+      WARREN_RELOAD_MS: '0',
       ...app,
       WARREN_ACTIVITY_TIMEOUT_MS: '1000',
       WARREN_PONG_TIMEOUT_MS: '500',
@@ -76,6 +79,7 @@ describe('readSettings', () => {
       WARREN_HEARTBEAT_SECONDS: '1',
       WARREN_TOPOLOGY_PREFIX: 'staging.',
       WARREN_DOMAIN_EXCHANGE: 'shop.events',
+      WARREN_WEBHOOK_PRIVATE_TARGETS: 'Hooks.internal, 10.0.0.0/8',
       WARREN_LOG_LEVEL: 'debug',
       NODE_ENV: 'production',
     });
@@ -87,6 +91,7 @@ describe('readSettings', () => {
       metricsPort: 9000,
       configPath: '/etc/warren.yaml',
       configPathGiven: true,
+      reloadMs: 0,
       app: { id: 'a', key: 'k', secret: 's' },
       activityTimeoutMs: 1000,
       pongTimeoutMs: 500,
@@ -100,6 +105,7 @@ describe('readSettings', () => {
       heartbeatSeconds: 1,
       topologyPrefix: 'staging.',
       domainExchange: 'shop.events',
+      webhookPrivateTargets: ['hooks.internal', '10.0.0.0/8'],
       logLevel: 'debug',
       production: true,
     });
@@ -193,6 +199,12 @@ describe('readSettings', () => {
     ]) {
       expect(readSettings({ WARREN_BROKER_URL: url }).ok, url).to.equal(false);
     }
+  });
+
+  it('says what a list of private webhook targets must hold', () => {
+    expect(problemsOf({ WARREN_WEBHOOK_PRIVATE_TARGETS: '10.0.0.0/33' })).to.deep.equal([
+      'WARREN_WEBHOOK_PRIVATE_TARGETS must be host names, IP addresses or CIDR blocks separated by commas, at most 100; "10.0.0.0/33" is not',
+    ]);
   });
 
   describe('unknown names', () => {
