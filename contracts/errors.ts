@@ -43,12 +43,22 @@ export const httpCodes = {
   bad_request: { status: 400, text: 'The request is malformed.' },
   unauthorized: { status: 401, text: 'The signature or token does not hold.' },
   forbidden: { status: 403, text: 'The request is understood and refused.' },
+  app_disabled: { status: 403, text: 'The app is disabled in warren.yaml.' },
   unknown_app: { status: 404, text: 'No app with this id.' },
   not_found: { status: 404, text: 'No such path.' },
+  method_not_allowed: { status: 405, text: 'The path exists, for the methods that Allow names.' },
   too_large: { status: 413, text: 'The body or the event data exceeds the limit.' },
+  rate_limited: {
+    status: 429,
+    text: 'More calls in a second than the limits of the app allow. Nothing was done: try again after Retry-After seconds.',
+  },
   broker_unavailable: {
     status: 503,
     text: 'The broker did not confirm. Nothing is known to be lost or delivered: publish again.',
+  },
+  cluster_incomplete: {
+    status: 503,
+    text: 'Not every edge answered in time, and part of an answer would be taken for the whole. No event was published: try again.',
   },
   internal_error: {
     status: 500,
@@ -64,7 +74,12 @@ export const frameCodes = {
   too_deep: 'The JSON nests deeper than 64 levels.',
   unknown_event: 'The event is neither a protocol event nor a client event.',
   invalid_channel_name: 'The channel name is not a legal one.',
-  client_event_rejected: 'Client events are not available here.',
+  client_event_rejected:
+    'The client event was not let through; the message says why. The socket and its subscriptions stay.',
+  signin_refused:
+    'The sign-in was refused: its signature or its user_data does not hold, or the socket is signed in as another user.',
+  watchlist_limit:
+    'The watchlist is longer than the limit; the sign-in succeeded with its beginning.',
 } as const;
 
 export type FrameCode = keyof typeof frameCodes;

@@ -57,6 +57,35 @@ export function createPublication(input: PublicationInput): Publication {
   };
 }
 
+export interface ClientEventInput {
+  readonly appId: AppId;
+  readonly channel: ChannelName;
+  readonly event: string;
+  /** JSON text of the data, which clients get as it is: not as a string of JSON. */
+  readonly data: string;
+  /** Who sent it, as its application signed; on presence channels only. */
+  readonly userId?: string;
+  /** The sender, which does not get it back. */
+  readonly except: SocketId;
+}
+
+/** What one client sends to the others of a channel. Never kept for a cache channel. */
+export function createClientEvent(input: ClientEventInput): Publication {
+  const id = randomUUID();
+  const user = input.userId === undefined ? '' : `,"user_id":${JSON.stringify(input.userId)}`;
+  const frame =
+    `{"event":${JSON.stringify(input.event)},"channel":${JSON.stringify(input.channel)}` +
+    `,"data":${input.data}${user},"id":"${id}"}`;
+  return {
+    appId: input.appId,
+    channel: input.channel,
+    key: channelKey(input.appId, input.channel),
+    id,
+    body: Buffer.from(frame, 'utf8'),
+    except: input.except,
+  };
+}
+
 function isUsableId(id: string | undefined): id is string {
   if (id === undefined || id === '' || !id.isWellFormed()) return false;
   return Buffer.byteLength(id, 'utf8') <= maxPublicationIdBytes;

@@ -2,18 +2,27 @@
 import type { Broker } from '../broker/port.ts';
 import type { EdgeId } from '../contracts/ids.ts';
 import { type CloseCode, closeCodes } from '../contracts/pusher/close-codes.ts';
+import type { WebhookEvent } from '../contracts/pusher/webhook.ts';
 import { fail, type Result } from '../contracts/result.ts';
-import type { WarrenConfig } from '../contracts/warren-config.ts';
+import type { AppConfig, WarrenConfig } from '../contracts/warren-config.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import type { Readiness, Role } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Settings } from '../runtime/settings.ts';
 import { createApi } from './api/app.ts';
-import { Apps } from './apps.ts';
+import { ApiEvents } from './api/rate-limit.ts';
+import { type App, Apps } from './apps.ts';
 import { Clients } from './channels/clients.ts';
+import { Figures } from './channels/figures.ts';
+import { LastEvents } from './channels/last-events.ts';
+import { localState } from './channels/local-state.ts';
+import { Presence } from './channels/presence.ts';
 import { ChannelRegistry } from './channels/registry.ts';
+import { Replay } from './channels/replay.ts';
 import { ChannelRules } from './channels/rules.ts';
+import { Users } from './channels/users.ts';
+import { type ClusterTimings, joinCluster } from './cluster/cluster.ts';
 import { closePaced } from './drain.ts';
 import { defaultServerLimits, startServer } from './server.ts';
 import { Connection, type ConnectionContext } from './socket/connection.ts';
@@ -23,6 +32,7 @@ import { sweepPeriodMs } from './socket/heartbeat.ts';
 import { newSocketId, type RandomInteger, secureRandom } from './socket/socket-id.ts';
 import { Turn } from './socket/turn.ts';
 import { EdgeTally, exposeTally } from './tally.ts';
+import { Webhooks } from './webhooks/webhooks.ts';
 
 export type EdgeSettings = Pick<
   Settings,
@@ -34,10 +44,20 @@ export type EdgeSettings = Pick<
   | 'socketBufferBytes'
   | 'prefetch'
   | 'queueMaxLength'
+  | 'webhookPrivateTargets'
 >;
 
 export interface EdgeOptions {
-  readonly broker: Pick<Broker, 'channelPublisher' | 'sessionQueues' | 'status' | 'onStatus'>;
+  readonly broker: Pick<
+    Broker,
+    | 'channelPublisher'
+    | 'sessionQueues'
+    | 'edgeBus'
+    | 'publicationCache'
+    | 'webhookQueues'
+    | 'status'
+    | 'onStatus'
+  >;
   readonly config: WarrenConfig;
   readonly settings: EdgeSettings;
   readonly clock: Clock;
@@ -46,29 +66,109 @@ export interface EdgeOptions {
   readonly edgeId: EdgeId;
   /** Socket ids and the order of closing; cryptographic by default. */
   readonly random?: RandomInteger;
+  /** Leases and deadlines between edges. */
+  readonly clusterTimings?: Partial<ClusterTimings>;
 }
 
 export interface EdgeRole extends Role {
   /** The port that is bound. */
   readonly port: number;
+  /**
+   * Takes over the apps and channel rules of another configuration, at once and for sockets that are open too: those of apps that
+   * are gone or disabled are closed.
+   */
+  reload(config: WarrenConfig): void;
 }
+
+/** Of the time for stopping, what is kept for taking leave of the other edges and of webhook targets. */
+const farewellShare = 0.2;
+const shortestFarewellMs = 200;
+const longestFarewellMs = 2_000;
 
 /**
  * Resolves when the port is bound, broker or not: sockets are greeted and subscriptions wait until it is there.
  * Rejects where the port cannot be bound or a channel rule does not compile.
  */
 export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
-  const { broker, config, settings, clock, metrics } = options;
-  const log = options.log.child({ edge: options.edgeId });
+  const { broker, config, settings, clock, metrics, edgeId } = options;
+  const log = options.log.child({ edge: edgeId });
   const random = options.random ?? secureRandom;
   const apps = new Apps(config.apps);
+  const rules = new ChannelRules(config.channels);
   const tally = new EdgeTally();
   const registry = new ChannelRegistry();
   const connections = new Connections();
+  const apiEvents = new ApiEvents(clock);
   let stopping: Promise<void> | undefined;
 
+  const webhooks = new Webhooks({
+    queues: broker.webhookQueues,
+    apps: () => apps.all().map((app) => app.config),
+    clock,
+    log,
+    metrics,
+    allowPrivate: settings.webhookPrivateTargets,
+  });
+  const emit = (app: AppConfig, event: WebhookEvent) => webhooks.emit(app, event);
+
+  // Rooms and sums call back into what is made right below, and not before the bus is joined.
+  const cluster = joinCluster({
+    edgeBus: broker.edgeBus,
+    edgeId,
+    clock,
+    log,
+    ...(options.clusterTimings === undefined ? {} : { timings: options.clusterTimings }),
+    local: {
+      load: () => local.load(),
+      channels: (query) => local.channels(query),
+      terminate: (app, user) => local.terminate(app, user),
+    },
+    rooms: {
+      added: (key, user, info) => presence.added(key, user, info),
+      removed: (key, user) => presence.removed(key, user),
+    },
+    directory: {
+      total: (key, total) => figures.total(key, total),
+      appeared: (key) => figures.appeared(key),
+      vanished: (key) => figures.vanished(key),
+      changed: (key, total) => figures.changed(key, total),
+    },
+  });
+  const users = new Users(cluster.directory);
+  const figures: Figures = new Figures({
+    apps,
+    registry,
+    directory: cluster.directory,
+    emit,
+    userTotal: (app, user, total) => users.total(app, user, total),
+  });
+  const presence = new Presence({
+    registry,
+    rooms: cluster.rooms,
+    graceMs: (app, channel) => rules.presenceGraceMs(app.config.id, channel),
+    userHere: (app, channel, user, isHere) => figures.memberHere(app, channel, user, isHere),
+  });
+  const local = localState({
+    apps,
+    registry,
+    presence,
+    users,
+    apiEventsLastSecond: (app) => apiEvents.lastSecond(app),
+  });
+  const lastEvents = new LastEvents({ cache: broker.publicationCache, clock, log });
   const clients = new Clients(
-    { registry, clock, log, tally },
+    {
+      registry,
+      presence,
+      figures,
+      users,
+      replay: new Replay(lastEvents, emit),
+      publisher: broker.channelPublisher,
+      emit,
+      clock,
+      log,
+      tally,
+    },
     {
       queues: broker.sessionQueues,
       tally,
@@ -89,8 +189,12 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     },
   };
 
+  const connectionsElsewhere = (app: App) => cluster.othersLoad(app.config.id).connections;
+
   function admit(url: string, origin: string | undefined): Result<Handshake, CloseCode> {
-    return stopping === undefined ? readHandshake(url, origin, apps) : fail(closeCodes.reconnect);
+    return stopping === undefined
+      ? readHandshake(url, origin, apps, connectionsElsewhere)
+      : fail(closeCodes.reconnect);
   }
 
   function readiness(): Readiness {
@@ -106,8 +210,11 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     api: createApi({
       apps,
       publisher: broker.channelPublisher,
-      rules: new ChannelRules(config.channels),
+      rules,
       auth: config.auth,
+      cluster,
+      cache: lastEvents,
+      apiEvents,
       clock,
       log,
       tally,
@@ -128,21 +235,32 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     subscriptions: () => registry.subscriptions,
     channels: () => registry.channels,
     bufferedBytes: () => connections.bufferedBytes(),
+    users: () => users.size,
+    edges: () => cluster.edges().length,
+    cachedChannels: () => lastEvents.size,
   });
-  const stopSweep = connections.sweep(clock, sweepPeriodMs(settings));
+  const periodMs = sweepPeriodMs(settings);
+  const stopSweep = connections.sweep(clock, periodMs);
+  const stopUnproven = clock.every(periodMs, () => clients.sweep(clock.monotonicMs()));
   const stopWatching = broker.onStatus((status) => {
     if (status.ready) log.info({}, 'the broker is ready');
     else log.warn({ reason: status.reason }, 'the broker is away');
   });
+  webhooks.start();
   log.info({ host: settings.host, port: server.port }, 'edge is listening');
 
   /** Every wait ends at the deadline, whatever the clients and the broker do. */
   async function stop(drainMs: number): Promise<void> {
     const over = new AbortController();
-    const deadline = delay(clock, drainMs, over.signal);
+    const farewellMs = Math.min(
+      longestFarewellMs,
+      Math.max(shortestFarewellMs, drainMs * farewellShare),
+    );
+    const closingMs = Math.max(0, drainMs - farewellMs);
+    const deadline = delay(clock, closingMs, over.signal);
     const ended = server.stopListening();
     const closed = (async () => {
-      await closePaced(connections.all(), drainMs, clock, random);
+      await closePaced(connections.all(), closingMs, clock, random);
       await connections.emptied();
       await Promise.all([ended, clients.left()]);
     })();
@@ -152,15 +270,44 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       connection.close(closeCodes.reconnect);
       connection.terminate();
     }
+    await farewell(farewellMs);
     server.destroy();
     stopSweep();
+    stopUnproven();
     stopWatching();
     log.info({}, 'edge has stopped');
+  }
+
+  /** The others need not wait for a lease to end; a target's next sender begins where this one stops. */
+  async function farewell(withinMs: number): Promise<void> {
+    const over = new AbortController();
+    const parting = Promise.allSettled([
+      cluster.leave(),
+      webhooks.stop(withinMs),
+      lastEvents.close(),
+    ]);
+    await Promise.race([parting, delay(clock, withinMs, over.signal)]);
+    over.abort();
+  }
+
+  function closeAll(gone: readonly App[], reason: CloseCode): void {
+    if (gone.length === 0) return;
+    for (const connection of connections.all()) {
+      if (gone.includes(connection.handshake.app)) connection.close(reason);
+    }
   }
 
   return {
     port: server.port,
     readiness,
+    reload(next) {
+      rules.replace(next.channels);
+      const change = apps.update(next.apps);
+      closeAll(change.removed, closeCodes.unknownApp);
+      closeAll(change.disabled, closeCodes.appDisabled);
+      webhooks.reload();
+      figures.reload();
+    },
     stop(drainMs) {
       stopping ??= stop(drainMs);
       return stopping;

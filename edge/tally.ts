@@ -24,7 +24,8 @@ class LabelledCount {
 export class EdgeTally {
   /** Events written to sockets. */
   deliveries = 0;
-  /** By reason: `late` (unsubscribed meanwhile), `excluded` (its own sender), `foreign` (another channel behind a hashed key). */
+  /** By reason: `late` (unsubscribed meanwhile), `excluded` (its own sender), `foreign` (another channel behind a
+   * hashed key), `covered` (a cache channel’s replay was newer). */
   readonly dropped = new LabelledCount();
   /** Frames from clients, by kind; `invalid` for those that are none. */
   readonly frames = new LabelledCount();
@@ -42,6 +43,9 @@ export interface LiveFigures {
   subscriptions(): number;
   channels(): number;
   bufferedBytes(): number;
+  users(): number;
+  edges(): number;
+  cachedChannels(): number;
 }
 
 /** Registers the edge's metrics. */
@@ -82,10 +86,23 @@ export function exposeTally(metrics: Metrics, tally: EdgeTally, live: LiveFigure
     'Bytes waiting for clients to read them, summed over sockets. Rising means slow clients.',
     () => live.bufferedBytes(),
   );
+  metrics.gauge('warren_signed_in_connections', 'Connections that are signed in as a user.', () =>
+    live.users(),
+  );
+  metrics.gauge(
+    'warren_cluster_edges',
+    'Edges that this one counts as alive, itself included. All edges should say the same.',
+    () => live.edges(),
+  );
+  metrics.gauge(
+    'warren_cached_channels',
+    'Cache channels of which this edge knows the last event.',
+    () => live.cachedChannels(),
+  );
 }
 
 const droppedHelp =
-  'Events not written: late (unsubscribed meanwhile), excluded (their own sender), foreign (must stay 0).';
+  'Events not written: late (unsubscribed meanwhile), excluded (their own sender), foreign (must stay 0), covered (a cache channel’s replay was newer).';
 const framesHelp = 'Frames from clients by kind.';
 const errorsHelp = 'Error frames and refused subscriptions by code.';
 const closesHelp =

@@ -4,8 +4,13 @@ import type { SocketId } from '../ids.ts';
 
 /** `data` is a JSON *string*: SDKs other than pusher-js expect text. */
 function frame(event: string, data: unknown, channel?: string): string {
+  return textFrame(event, JSON.stringify(data), channel);
+}
+
+/** @param data JSON text */
+function textFrame(event: string, data: string, channel?: string): string {
   const named = channel === undefined ? '' : `,"channel":${JSON.stringify(channel)}`;
-  return `{"event":${JSON.stringify(event)}${named},"data":${JSON.stringify(JSON.stringify(data))}}`;
+  return `{"event":${JSON.stringify(event)}${named},"data":${JSON.stringify(data)}}`;
 }
 
 /** Must be the first frame. `activityTimeoutSeconds` must be at least 1: pusher-js fails on 0. */
@@ -22,6 +27,62 @@ export const pong = frame('pusher:pong', {});
 /** Sent once per subscription, before any event of the channel; pusher-js emits it as `pusher:subscription_succeeded`. */
 export function subscriptionSucceeded(channel: string, data: unknown = {}): string {
   return frame('pusher_internal:subscription_succeeded', data, channel);
+}
+
+/**
+ * Success on a presence channel, with its members. pusher-js reads `hash` and `count` only; `hash` must be an object, so the text is
+ * put together by hand: no id, however odd, becomes anything but a key of it.
+ *
+ * @param members user id and user_info as JSON text, each user once
+ */
+export function presenceSucceeded(
+  channel: string,
+  members: Iterable<readonly [user: string, info: string | null]>,
+): string {
+  const ids: string[] = [];
+  const hash: string[] = [];
+  for (const [user, info] of members) {
+    const id = JSON.stringify(user);
+    ids.push(id);
+    hash.push(`${id}:${info ?? 'null'}`);
+  }
+  const data = `{"presence":{"count":${ids.length},"ids":[${ids.join()}],"hash":{${hash.join()}}}}`;
+  return textFrame('pusher_internal:subscription_succeeded', data, channel);
+}
+
+/** To the other sockets of a presence channel, once per user. */
+export function memberAdded(channel: string, user: string, info: string | null): string {
+  const detail = info === null ? '' : `,"user_info":${info}`;
+  const data = `{"user_id":${JSON.stringify(user)}${detail}}`;
+  return textFrame('pusher_internal:member_added', data, channel);
+}
+
+export function memberRemoved(channel: string, user: string): string {
+  return frame('pusher_internal:member_removed', { user_id: user }, channel);
+}
+
+/** How many subscribers a channel has, cluster-wide; pusher-js emits it as `pusher:subscription_count`. */
+export function subscriptionCount(channel: string, count: number): string {
+  return frame('pusher_internal:subscription_count', { subscription_count: count }, channel);
+}
+
+/** Nothing is kept of a cache channel. Comes after the success, in place of the last event. */
+export function cacheMiss(channel: string): string {
+  return frame('pusher:cache_miss', {}, channel);
+}
+
+/** @param userData as the client sent it: it is echoed verbatim, and pusher-js parses it */
+export function signinSuccess(userData: string): string {
+  return frame('pusher:signin_success', { user_data: userData });
+}
+
+/** Who of the watched users came and went; an empty list is left out. */
+export function watchlistEvents(online: readonly string[], offline: readonly string[]): string {
+  const events = [
+    { name: 'online', user_ids: online },
+    { name: 'offline', user_ids: offline },
+  ].filter(({ user_ids: users }) => users.length > 0);
+  return frame('pusher_internal:watchlist_events', { events });
 }
 
 export interface SubscriptionError {

@@ -1,4 +1,4 @@
-/** Bodies of the HTTP API's publishing calls: untrusted JSON to typed values. */
+/** What callers of the HTTP API send: the bodies of its publishing calls and what they ask to know of channels, as typed values. */
 import { isUtf8 } from 'node:buffer';
 import { type Channel, maxChannelNameLength, parseChannel } from '../channel.ts';
 import { parseSocketId, type SocketId } from '../ids.ts';
@@ -12,7 +12,17 @@ export interface Trigger {
   readonly data: string;
   readonly channels: readonly Channel[];
   readonly except?: SocketId;
+  /** What the caller wants to know of the channels; mostly nothing. */
+  readonly info: ReadonlySet<ChannelAttribute>;
 }
+
+/** What a caller may ask to know of a channel (HTTP API, `info`). */
+export type ChannelAttribute = 'user_count' | 'subscription_count' | 'cache';
+
+/** What a publish and a list of channels can tell. */
+export const countAttributes: readonly ChannelAttribute[] = ['user_count', 'subscription_count'];
+/** What can be asked about one channel. */
+export const channelAttributes: readonly ChannelAttribute[] = [...countAttributes, 'cache'];
 
 export interface BodyError {
   readonly code: 'bad_request' | 'too_large';
@@ -49,6 +59,10 @@ export function parseBatch(body: Buffer, limits: AppLimits): Result<readonly Tri
     if (!isJsonObject(item)) return bad(`batch[${index}] must be an object`);
     const trigger = triggerOf(item, limits, `batch[${index}]: `);
     if (!trigger.ok) return trigger;
+    // The answer has one place for each event.
+    if (trigger.value.info.size > 0 && trigger.value.channels.length > 1) {
+      return bad(`batch[${index}]: "info" is about one channel, the event names several`);
+    }
     triggers.push(trigger.value);
   }
   return ok(triggers);
@@ -102,7 +116,46 @@ function triggerOf(
   if (socket !== undefined && socket !== null && except === undefined) {
     return bad(`${where}"socket_id" must be of the form 123.456`);
   }
-  return ok({ event, data, channels: channels.value, ...(except === undefined ? {} : { except }) });
+  const info = parseInfo(own(body, 'info'), countAttributes);
+  if (!info.ok) return bad(`${where}${info.error}`);
+  return ok({
+    event,
+    data,
+    channels: channels.value,
+    ...(except === undefined ? {} : { except }),
+    info: info.value,
+  });
+}
+
+/** All attributes together have 36 characters. */
+const maxInfoLength = 256;
+
+/**
+ * @param info as text with commas, or a list; absent, null and empty ask for nothing
+ * @param known attributes that this call can tell
+ */
+export function parseInfo(
+  info: unknown,
+  known: readonly ChannelAttribute[],
+): Result<ReadonlySet<ChannelAttribute>, string> {
+  const isList = Array.isArray(info) && info.every((name) => typeof name === 'string');
+  const text: unknown = info === undefined || info === null ? '' : isList ? info.join(',') : info;
+  if (typeof text !== 'string' || text.length > maxInfoLength) {
+    return fail(`"info" must be one or more of ${known.join(', ')}`);
+  }
+  const attributes = new Set<ChannelAttribute>();
+  for (const piece of text.split(',')) {
+    const name = piece.trim();
+    if (name === '') continue;
+    const attribute = known.find((candidate) => candidate === name);
+    if (attribute === undefined) {
+      return fail(
+        `"info" asks for ${JSON.stringify(name.slice(0, 40))}, here it may be ${known.join(', ')}`,
+      );
+    }
+    attributes.add(attribute);
+  }
+  return ok(attributes);
 }
 
 /** Names that would let a publisher forge protocol frames. */

@@ -52,6 +52,16 @@ export function signUser(app: SigningKey, socketId: SocketId, userData: string):
   return `${app.key}:${sign(app.secret, `${socketId}::user::${userData}`)}`;
 }
 
+/** True when one of the app's keys signed exactly this sign-in. */
+export function verifyUser(
+  apps: readonly SigningKey[],
+  auth: string,
+  socketId: SocketId,
+  userData: string,
+): boolean {
+  return apps.some((app) => equalInConstantTime(auth, signUser(app, socketId, userData)));
+}
+
 export function bodyMd5(body: Buffer): string {
   return createHash('md5').update(body).digest('hex');
 }

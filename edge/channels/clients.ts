@@ -1,28 +1,49 @@
 /** Connects sockets with use cases: one client per connection, one use case per kind of frame. */
+
+import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import type { ClientFrame } from '../../contracts/pusher/codec.ts';
 import type { RoadContext } from '../delivery/roads.ts';
 import type { Client, Connection } from '../socket/connection.ts';
+import { type ClientEventContext, clientEvent } from './client-events.ts';
 import { Session } from './session.ts';
+import { signin } from './signin.ts';
 import { type SubscribeContext, subscribe } from './subscribe.ts';
 import { unsubscribe, unsubscribeAll } from './unsubscribe.ts';
+import type { Users } from './users.ts';
 
-/** Pusher protocol 7: the number that goes with a client event which is not let through. */
-const clientEventRejected = 4301;
+export interface ClientsContext extends SubscribeContext, ClientEventContext {
+  readonly users: Users;
+}
 
 export class Clients {
-  readonly #context: SubscribeContext;
+  readonly #context: ClientsContext;
   readonly #roads: RoadContext;
+  /** Sockets that have not proved yet that they may be here, of apps that give them a time for it; in the order in which they came. */
+  readonly #unproven = new Set<Session>();
   /** Queues of sockets that have ended and are being closed at the broker. */
   readonly #leaving = new Set<Promise<void>>();
 
-  constructor(context: SubscribeContext, roads: RoadContext) {
+  constructor(context: ClientsContext, roads: RoadContext) {
     this.#context = context;
     this.#roads = roads;
   }
 
   /** The client behind a new connection. */
   of(connection: Connection): Client {
-    return new SessionClient(this, new Session(connection, this.#roads));
+    const session = new Session(connection, this.#roads, this.#context.clock.monotonicMs());
+    if (session.app.config.authorizationTimeoutMs > 0) this.#unproven.add(session);
+    return new SessionClient(this, session);
+  }
+
+  /** Closes sockets that have neither signed in nor joined a channel that needs authorization in the time of their app. */
+  sweep(nowMs: number): void {
+    for (const session of this.#unproven) {
+      const { authorizationTimeoutMs } = session.app.config;
+      if (session.isAuthorized || authorizationTimeoutMs === 0) this.#unproven.delete(session);
+      else if (nowMs - session.openedMs >= authorizationTimeoutMs) {
+        session.connection.close(closeCodes.unauthorized);
+      }
+    }
   }
 
   /** Resolves when the broker holds nothing for sockets that have ended so far. */
@@ -36,16 +57,13 @@ export class Clients {
         subscribe(this.#context, session, frame);
         return;
       case 'unsubscribe':
-        unsubscribe(this.#context.registry, session, frame.channel);
+        unsubscribe(this.#context, session, frame.channel);
         return;
       case 'signin':
-        session.connection.complain(
-          'unknown_event',
-          'pusher:signin is not available in this version',
-        );
+        signin(this.#context.users, session, frame);
         return;
       case 'client-event':
-        session.connection.complain('client_event_rejected', undefined, clientEventRejected);
+        clientEvent(this.#context, session, frame);
         return;
       case 'ping':
       case 'pong':
@@ -54,7 +72,9 @@ export class Clients {
   }
 
   leave(session: Session): void {
-    const leaving = unsubscribeAll(this.#context.registry, session)
+    this.#unproven.delete(session);
+    this.#context.users.left(session);
+    const leaving = unsubscribeAll(this.#context, session)
       .catch((error: unknown) => {
         this.#context.log.warn({ err: error }, 'closing the queue of a socket failed');
       })

@@ -2,6 +2,8 @@
 import type { AppId, ChannelName } from '../../contracts/ids.ts';
 import type { Session } from './session.ts';
 
+const nobody: ReadonlySet<Session> = new Set();
+
 export class ChannelRegistry {
   readonly #apps = new Map<AppId, Map<ChannelName, Set<Session>>>();
   #subscriptions = 0;
@@ -40,9 +42,19 @@ export class ChannelRegistry {
     if (sessions.size > 0) return;
     channels.delete(channel);
     this.#channels -= 1;
+    if (channels.size === 0) this.#apps.delete(appId);
   }
 
   count(appId: AppId, channel: ChannelName): number {
-    return this.#apps.get(appId)?.get(channel)?.size ?? 0;
+    return this.sessions(appId, channel).size;
+  }
+
+  sessions(appId: AppId, channel: ChannelName): ReadonlySet<Session> {
+    return this.#apps.get(appId)?.get(channel) ?? nobody;
+  }
+
+  /** Channels of an app that have a subscriber, with the number of these. */
+  *occupied(appId: AppId): Iterable<readonly [ChannelName, number]> {
+    for (const [channel, sessions] of this.#apps.get(appId) ?? []) yield [channel, sessions.size];
   }
 }

@@ -22,16 +22,30 @@ export type RuleVerdict =
 
 interface CompiledRule {
   readonly app: AppId;
+  readonly presenceGraceMs: number;
   match(channel: string): Readonly<Record<string, string>> | undefined;
   test(values: Readonly<Record<string, unknown>>): Verdict;
 }
 
 export class ChannelRules {
-  readonly #rules: readonly CompiledRule[];
+  #rules: readonly CompiledRule[];
 
   /** @throws Error on a rule that does not compile: configuration is checked before it comes here */
   constructor(rules: readonly ChannelRule[]) {
     this.#rules = rules.map(compile);
+  }
+
+  /** Applies to what is asked from now on. @throws Error as the constructor does, and then nothing has changed */
+  replace(rules: readonly ChannelRule[]): void {
+    this.#rules = rules.map(compile);
+  }
+
+  /** How long a member of this presence channel may be away before it counts as gone. */
+  presenceGraceMs(app: AppId, channel: string): number {
+    for (const rule of this.#rules) {
+      if (rule.app === app && rule.match(channel) !== undefined) return rule.presenceGraceMs;
+    }
+    return 0;
   }
 
   /** A channel without a rule is refused, and so is one whose rule fails to evaluate. */
@@ -61,6 +75,7 @@ function compile(rule: ChannelRule): CompiledRule {
   if (!allow.ok) throw new Error(`channels[${rule.index}].allow: ${allow.error.message}`);
   return {
     app: rule.app,
+    presenceGraceMs: rule.presenceGraceMs ?? 0,
     match: (channel) => name.value.match(channel),
     test: (values) => allow.value.test(values),
   };

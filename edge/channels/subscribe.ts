@@ -1,5 +1,5 @@
 /**
- * Use case: a client subscribes. Parse the name, check the signature, check the limit, bind at the broker, say that it succeeded,
+ * Use case: a client subscribes. Parse the name, check the signature, check the limits, bind at the broker, say that it succeeded,
  * then let the events through.
  *
  * A stock client never asks again once it was refused. So a failure that may pass is never answered: the subscription waits until
@@ -8,22 +8,25 @@
 import { BrokerError } from '../../broker/errors.ts';
 import { parseChannel } from '../../contracts/channel.ts';
 import {
+  presenceSucceeded,
   type SubscriptionError,
   session as sessionFrame,
   subscriptionError,
   subscriptionSucceeded,
 } from '../../contracts/pusher/frames.ts';
+import type { Member } from '../../contracts/pusher/identity.ts';
 import { channelKey } from '../../contracts/routing-key.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { Subscription } from '../delivery/subscription.ts';
 import type { EdgeTally } from '../tally.ts';
 import { authorize, type SubscriptionClaim } from './authorize.ts';
-import type { ChannelRegistry } from './registry.ts';
+import type { Replay } from './replay.ts';
 import type { Session } from './session.ts';
+import { leave, type UnsubscribeContext } from './unsubscribe.ts';
 
-export interface SubscribeContext {
-  readonly registry: ChannelRegistry;
+export interface SubscribeContext extends UnsubscribeContext {
+  readonly replay: Replay;
   readonly clock: Clock;
   readonly log: Log;
   readonly tally: EdgeTally;
@@ -45,28 +48,34 @@ export function subscribe(
   session: Session,
   request: SubscribeRequest,
 ): void {
-  const { connection, subscriptions, app } = session;
-  const parsed = parseChannel(request.channel, app.config.limits.channelNameLength);
+  const { connection, subscriptions, app, user } = session;
+  const { limits } = app.config;
+  const parsed = parseChannel(request.channel, limits.channelNameLength);
   if (!parsed.ok) {
     refuseName(context, session, request.channel, parsed.error.text);
     return;
   }
   const channel = parsed.value;
-  const refusal = authorize(channel, request, connection.socketId, [app.config]);
-  if (refusal !== undefined) {
-    refuse(context, session, channel.name, refusal);
+  const authorization = authorize(
+    channel,
+    request,
+    { socketId: connection.socketId, user },
+    { keys: [app.config], maxInfoBytes: limits.presenceUserInfoBytes },
+  );
+  if (!authorization.ok) {
+    refuse(context, session, channel.name, authorization.error);
     return;
   }
   const existing = subscriptions.get(channel.name);
   if (existing?.state === 'live') {
-    connection.send(subscriptionSucceeded(channel.name));
+    connection.send(success(context, existing));
     return;
   }
   if (existing !== undefined) {
     existing.pendingAnswers = Math.min(existing.pendingAnswers + 1, maxPendingAnswers);
     return;
   }
-  const { channelsPerConnection } = app.config.limits;
+  const { channelsPerConnection } = limits;
   if (subscriptions.size >= channelsPerConnection) {
     refuse(context, session, channel.name, {
       type: 'LimitReached',
@@ -77,7 +86,7 @@ export function subscribe(
   }
   const subscription = new Subscription(channel, channelKey(app.config.id, channel.name));
   subscriptions.set(channel.name, subscription);
-  void join(context, session, subscription);
+  void join(context, session, subscription, authorization.value.member);
 }
 
 /** Never rejects. */
@@ -85,24 +94,20 @@ async function join(
   context: SubscribeContext,
   session: Session,
   subscription: Subscription,
+  member: Member | undefined,
 ): Promise<void> {
-  const { name } = subscription.channel;
-  const { registry } = context;
-  const appId = session.app.config.id;
   // `left` is set from outside while this waits.
   const isWaiting = () => subscription.state === 'joining';
   while (isWaiting()) {
     try {
-      await session.roads.join(subscription, {
-        continuity: session.asksForContinuity,
-        localSubscribers: registry.count(appId, name),
-      });
-      if (isWaiting()) succeed(context, session, subscription);
+      await prepare(context, session, subscription, member);
+      if (isWaiting()) complete(context, session, subscription, member);
       return;
     } catch (error) {
       if (!isWaiting()) return;
       if (!(error instanceof BrokerError && error.retryable)) {
-        giveUp(context, session, subscription, error);
+        context.log.error({ err: error }, 'a subscription failed at the broker');
+        giveUp(context, session, subscription, brokerRefuses);
         return;
       }
       await delay(context.clock, retryMs);
@@ -110,39 +115,86 @@ async function join(
   }
 }
 
-function succeed(context: SubscribeContext, session: Session, subscription: Subscription): void {
-  const { connection } = session;
-  const { name } = subscription.channel;
+/** All that the success must wait for: the road, who else is there, and what was published last. */
+async function prepare(
+  { registry, presence, replay }: SubscribeContext,
+  session: Session,
+  subscription: Subscription,
+  member: Member | undefined,
+): Promise<void> {
+  const { name, cache } = subscription.channel;
+  const facts = {
+    continuity: session.asksForContinuity,
+    localSubscribers: registry.count(session.app.config.id, name),
+  };
+  await session.roads.join(subscription, facts);
+  if (subscription.state !== 'joining') return;
+  if (member !== undefined) await presence.open(session.app, subscription);
+  if (cache) await replay.ready();
+}
+
+/** In one go: what the client is told, what the others are told, and what it receives from here on fit together. */
+function complete(
+  context: SubscribeContext,
+  session: Session,
+  subscription: Subscription,
+  member: Member | undefined,
+): void {
+  const { connection, app } = session;
+  const { channel } = subscription;
+  const { presence, registry, figures, replay } = context;
+  if (member !== undefined) {
+    if (!presence.hasRoomFor(app, subscription, member)) {
+      giveUp(context, session, subscription, channelFull(app.config.limits.presenceMembers));
+      return;
+    }
+    presence.enter(subscription, member);
+  }
   if (session.asksForContinuity && !session.announced) {
     session.announced = true;
     connection.send(sessionFrame({ resumed: false, windowSeconds: 0 }));
   }
-  const success = subscriptionSucceeded(name);
+  const answer = success(context, subscription);
   for (let answers = 0; answers < subscription.pendingAnswers; answers += 1) {
-    connection.send(success);
+    connection.send(answer);
   }
+  if (channel.requiresAuthorization) session.isAuthorized = true;
   subscription.state = 'live';
-  context.registry.add(session.app.config.id, name, session);
+  registry.add(app.config.id, channel.name, session);
+  if (channel.cache) replay.send(session, subscription);
   session.roads.start(subscription);
+  figures.subscribersChanged(app, channel);
 }
 
-/** The broker says no for good (permissions, a name that is taken): waiting would be a lie. */
+function success({ presence }: SubscribeContext, subscription: Subscription): string {
+  const { name, kind } = subscription.channel;
+  return kind === 'presence'
+    ? presenceSucceeded(name, presence.members(subscription))
+    : subscriptionSucceeded(name);
+}
+
+const brokerRefuses: SubscriptionError = {
+  type: 'AuthError',
+  error: 'The broker refuses this channel.',
+  status: 500,
+};
+
+const channelFull = (members: number): SubscriptionError => ({
+  type: 'LimitReached',
+  error: `The channel has ${members} members, which is as many as it may have.`,
+  status: 4100,
+});
+
+/** It will not come about: waiting for it would be a lie. */
 function giveUp(
   context: SubscribeContext,
   session: Session,
   subscription: Subscription,
-  error: unknown,
+  error: SubscriptionError,
 ): void {
-  const { name } = subscription.channel;
-  subscription.state = 'left';
-  session.subscriptions.delete(name);
+  leave(context, session, subscription);
   session.roads.leave(subscription);
-  context.log.error({ err: error }, 'a subscription failed at the broker');
-  refuse(context, session, name, {
-    type: 'AuthError',
-    error: 'The broker refuses this channel.',
-    status: 500,
-  });
+  refuse(context, session, subscription.channel.name, error);
 }
 
 function refuse(

@@ -99,6 +99,7 @@ export class OwnQueue implements Road, SessionReceiver {
     const subscription = this.#subscriptions.get(delivery.channel);
     if (subscription === undefined || subscription.state === 'left') this.#drop(delivery, 'late');
     else if (subscription.key !== delivery.key) this.#drop(delivery, 'foreign');
+    else if (subscription.covered?.has(delivery.id) === true) this.#drop(delivery, 'covered');
     else if (subscription.state === 'live') this.#write(delivery);
     else if (subscription.isRepeat) this.#drop(delivery, 'late');
     else subscription.held.push(delivery);
@@ -158,7 +159,7 @@ export class OwnQueue implements Road, SessionReceiver {
     outbox.push(textFrame(delivery.body));
   }
 
-  #drop(delivery: Delivery, reason: 'late' | 'excluded' | 'foreign'): void {
+  #drop(delivery: Delivery, reason: 'late' | 'excluded' | 'foreign' | 'covered'): void {
     this.#options.tally.dropped.add(reason);
     if (this.#queue === undefined) this.#unacknowledged.push(delivery);
     else this.#queue.ack(delivery);

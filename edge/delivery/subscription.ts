@@ -2,6 +2,7 @@
 import type { Delivery } from '../../broker/port.ts';
 import type { Channel } from '../../contracts/channel.ts';
 import type { ChannelKey } from '../../contracts/ids.ts';
+import type { Member } from '../../contracts/pusher/identity.ts';
 import type { RoadKind } from './policy.ts';
 
 export class Subscription {
@@ -17,6 +18,15 @@ export class Subscription {
   isRepeat = false;
   /** What came in while joining, in order. */
   held: Delivery[] = [];
+  /** On a presence channel: its room is being followed for this subscription, and known once this resolves. */
+  roomOpened: Promise<void> | undefined;
+  /** On a presence channel: whom this socket counts as, while it counts. */
+  member: Member | undefined;
+  /**
+   * On a cache channel: ids of publications that the replayed one stands for, itself included. They may still be on their way here,
+   * and would come after what is newer than they are.
+   */
+  covered: ReadonlySet<string> | undefined;
 
   constructor(channel: Channel, key: ChannelKey) {
     this.channel = channel;

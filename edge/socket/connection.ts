@@ -101,6 +101,11 @@ export class Connection implements OutboxOwner {
     if (this.#state === 'open') this.outbox.push(textFrame(text));
   }
 
+  /** @param frame a whole WebSocket frame, which may go to other sockets too */
+  sendFrame(frame: Buffer): void {
+    if (this.#state === 'open') this.outbox.push(frame);
+  }
+
   /** Says what is wrong with a frame; the socket stays open. */
   complain(
     code: FrameCode,

@@ -22,11 +22,13 @@ const newestProtocol = 7;
 /**
  * @param url path and query as they came, untrusted
  * @param origin header, where there is one
+ * @param connectionsElsewhere open sockets of an app on other edges, as far as known
  */
 export function readHandshake(
   url: string,
   origin: string | undefined,
   apps: Apps,
+  connectionsElsewhere: (app: App) => number = () => 0,
 ): Result<Handshake, CloseCode> {
   const queryAt = url.indexOf('?');
   const target = readPath(queryAt === -1 ? url : url.slice(0, queryAt));
@@ -36,9 +38,11 @@ export function readHandshake(
   const query = new URLSearchParams(queryAt === -1 ? '' : url.slice(queryAt + 1));
   const protocol = checkProtocol(query.get('protocol'));
   if (protocol !== undefined) return fail(protocol);
+  if (!app.config.enabled) return fail(closeCodes.appDisabled);
   if (!app.allowsOrigin(origin)) return fail(closeCodes.unauthorized);
   // Not 4004: stock clients take that as final, and a page would stay dead although the load passes.
-  if (app.connections >= app.config.limits.connections) return fail(closeCodes.overCapacity);
+  const connections = app.connections + connectionsElsewhere(app);
+  if (connections >= app.config.limits.connections) return fail(closeCodes.overCapacity);
   const { sessionId } = target.value;
   return ok({ app, ...(sessionId === undefined ? {} : { sessionId }) });
 }

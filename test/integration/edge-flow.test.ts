@@ -124,7 +124,7 @@ describe('edge flow', () => {
     expect(await test.metric('warren_connections')).to.equal(2);
     clock.advance(1_000);
     expect(await test.metric('warren_connections_closed_total', 'code="4100"')).to.equal(1);
-    expect(broker.counts().queues, 'its queue is gone at once').to.equal(1);
+    expect(test.held().queues, 'its queue is gone at once').to.equal(1);
     // It never reads its close frame either.
     clock.advance(5_000);
     await eventually(async () => expect(await test.metric('warren_connections')).to.equal(1));

@@ -61,7 +61,11 @@ describe('edge against hostile clients', () => {
       'invalid_frame',
     ],
     ['an unsubscribe from nothing', '{"event":"pusher:unsubscribe","data":[]}', 'invalid_frame'],
-    ['a signin', '{"event":"pusher:signin","data":{"auth":"a","user_data":"{}"}}', 'unknown_event'],
+    [
+      'a signin',
+      '{"event":"pusher:signin","data":{"auth":"a","user_data":"{}"}}',
+      'signin_refused',
+    ],
     [
       'a client event',
       '{"event":"client-x","channel":"private-a","data":{}}',

@@ -1,7 +1,12 @@
 /** The RabbitMQ that tests share: a prefix of its own for each test, and everything under it deleted afterwards. */
 import { randomBytes } from 'node:crypto';
 import { type ChannelModel, connect } from 'amqplib';
-import { sessionQueueName, type TopologyNames, topology } from '../../contracts/topology.ts';
+import {
+  sessionQueueName,
+  type TopologyNames,
+  topology,
+  webhookQueueName,
+} from '../../contracts/topology.ts';
 
 export const brokerUrl = process.env['WARREN_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
 
@@ -19,11 +24,13 @@ export async function deleteTopology(
   connection: ChannelModel,
   names: TopologyNames,
   sessionKeys: readonly string[] = [],
+  webhookTargets: readonly string[] = [],
 ): Promise<void> {
   const channel = await connection.createChannel();
   const { queues, exchanges } = topology(names);
   for (const { name } of queues) await channel.deleteQueue(name);
   for (const key of sessionKeys) await channel.deleteQueue(sessionQueueName(names, key));
+  for (const target of webhookTargets) await channel.deleteQueue(webhookQueueName(names, target));
   for (const { name } of exchanges) await channel.deleteExchange(name);
   await channel.close();
 }

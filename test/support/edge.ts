@@ -2,12 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import WebSocket, { type ClientOptions } from 'ws';
 import { createMemoryBroker, type MemoryBroker } from '../../broker/memory/broker.ts';
+import type { Broker } from '../../broker/port.ts';
 import type { EdgeId, SocketId } from '../../contracts/ids.ts';
 import {
   bodyMd5,
   type SigningKey,
   signChannel,
   signHttp,
+  signUser,
 } from '../../contracts/pusher/signature.ts';
 import type { AppConfig, AuthConfig, ChannelRule } from '../../contracts/warren-config.ts';
 import { type EdgeOptions, type EdgeRole, type EdgeSettings, startEdge } from '../../edge/main.ts';
@@ -24,6 +26,9 @@ export interface TestEdgeOptions {
   /** Of the edge alone: the broker and the clients live on the real one. */
   readonly clock?: Clock;
   readonly broker?: MemoryBroker;
+  /** In place of the embedded broker; the caller closes it. */
+  readonly link?: Broker;
+  readonly clusterTimings?: EdgeOptions['clusterTimings'];
   readonly sessionQueues?: EdgeOptions['broker']['sessionQueues'];
   readonly channelPublisher?: EdgeOptions['broker']['channelPublisher'];
   readonly log?: Log;
@@ -35,12 +40,15 @@ export interface TestEdge {
   readonly metrics: Metrics;
   readonly app: AppConfig;
   readonly origin: string;
+  /** What the embedded broker holds for this edge's sockets: without the queue on which edges talk, and its two bindings. */
+  held(): { readonly queues: number; readonly bindings: number };
   /** A raw client; `path` as in the URL, with query. */
   open(path?: string, options?: ClientOptions): TestClient;
   /** A raw client that has been greeted. */
   connect(path?: string, options?: ClientOptions): Promise<TestClient>;
   /** A signed call of the HTTP API. */
   post(path: string, body: unknown): Promise<Response>;
+  get(path: string, query?: Readonly<Record<string, string>>): Promise<Response>;
   /** One metric, summed over its labels or for the one label given as `code="4201"`. */
   metric(name: string, label?: string): Promise<number>;
   close(): Promise<void>;
@@ -53,14 +61,14 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
   const [app] = apps;
   if (app === undefined) throw new Error('a test edge needs an app');
   const broker = options.broker ?? createMemoryBroker({ clock: systemClock });
+  const link = options.link ?? broker;
   const metrics = createMetrics();
   const clients = new Set<TestClient>();
   const edge = await startEdge({
     broker: {
-      channelPublisher: options.channelPublisher ?? broker.channelPublisher,
-      sessionQueues: options.sessionQueues ?? broker.sessionQueues,
-      status: () => broker.status(),
-      onStatus: (listener) => broker.onStatus(listener),
+      ...link,
+      channelPublisher: options.channelPublisher ?? link.channelPublisher,
+      sessionQueues: options.sessionQueues ?? link.sessionQueues,
     },
     config: {
       apps,
@@ -77,11 +85,13 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       socketBufferBytes: 1_048_576,
       prefetch: 100,
       queueMaxLength: 100_000,
+      webhookPrivateTargets: ['127.0.0.1'],
       ...options.settings,
     },
     clock: options.clock ?? systemClock,
     log: options.log ?? createLog('silent'),
     metrics,
+    ...(options.clusterTimings === undefined ? {} : { clusterTimings: options.clusterTimings }),
     edgeId: `test-${randomBytes(4).toString('hex')}` as EdgeId,
   });
   const origin = `127.0.0.1:${edge.port}`;
@@ -96,6 +106,10 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     metrics,
     app,
     origin: `http://${origin}`,
+    held() {
+      const { queues, bindings } = broker.counts();
+      return { queues: queues - 1, bindings: bindings - 2 };
+    },
     open,
     async connect(path, clientOptions) {
       const client = open(path, clientOptions);
@@ -103,6 +117,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       return client;
     },
     post: (path, body) => signedPost(`http://${origin}`, app, path, JSON.stringify(body)),
+    get: (path, query = {}) => signedGet(`http://${origin}`, app, path, query),
     async metric(name, label = '') {
       const lines = (await metrics.scrape()).split('\n');
       const values = lines
@@ -137,6 +152,24 @@ export function signedPost(
     method: 'POST',
     headers: { 'content-type': 'application/json', connection: 'close' },
     body,
+  });
+}
+
+export function signedGet(
+  origin: string,
+  app: SigningKey,
+  path: string,
+  parameters: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  const query = new Map([
+    ['auth_key', app.key],
+    ['auth_timestamp', String(Math.floor(Date.now() / 1_000))],
+    ['auth_version', '1.0'],
+    ...Object.entries(parameters),
+  ]);
+  query.set('auth_signature', signHttp(app.secret, 'GET', path, query));
+  return fetch(`${origin}${path}?${new URLSearchParams([...query])}`, {
+    headers: { connection: 'close' },
   });
 }
 
@@ -224,10 +257,20 @@ export class TestClient {
   }
 
   /** Subscribes and waits for the success. */
-  async subscribe(channel: string, app?: SigningKey): Promise<void> {
-    const auth = app === undefined ? '' : signChannel(app, this.socketId, channel);
-    this.send('pusher:subscribe', { channel, auth });
-    await this.next('pusher_internal:subscription_succeeded', channel);
+  async subscribe(channel: string, app?: SigningKey, channelData?: string): Promise<Frame> {
+    const auth = app === undefined ? '' : signChannel(app, this.socketId, channel, channelData);
+    this.send('pusher:subscribe', { channel, auth, channel_data: channelData });
+    return await this.next('pusher_internal:subscription_succeeded', channel);
+  }
+
+  /** Signs in and waits for the success. */
+  async signin(app: SigningKey, user: object): Promise<Frame> {
+    const userData = JSON.stringify(user);
+    this.send('pusher:signin', {
+      auth: signUser(app, this.socketId, userData),
+      user_data: userData,
+    });
+    return await this.next('pusher:signin_success');
   }
 
   /** Resolves when the server has answered a ping: everything sent before has been worked on. */

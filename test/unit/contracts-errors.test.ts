@@ -49,10 +49,14 @@ describe('httpCodes', () => {
       '400 bad_request',
       '401 unauthorized',
       '403 forbidden',
+      '403 app_disabled',
       '404 unknown_app',
       '404 not_found',
+      '405 method_not_allowed',
       '413 too_large',
+      '429 rate_limited',
       '503 broker_unavailable',
+      '503 cluster_incomplete',
       '500 internal_error',
     ]);
   });
@@ -66,6 +70,8 @@ describe('frameCodes', () => {
       'unknown_event',
       'invalid_channel_name',
       'client_event_rejected',
+      'signin_refused',
+      'watchlist_limit',
     ]);
   });
 });

@@ -1,14 +1,21 @@
 import { expect } from 'chai';
 import type { SocketId } from '../../contracts/ids.ts';
 import {
+  cacheMiss,
   connectionEstablished,
   draining,
   errorFrame,
+  memberAdded,
+  memberRemoved,
   ping,
   pong,
+  presenceSucceeded,
   session,
+  signinSuccess,
+  subscriptionCount,
   subscriptionError,
   subscriptionSucceeded,
+  watchlistEvents,
 } from '../../contracts/pusher/frames.ts';
 
 interface Frame {
@@ -104,5 +111,70 @@ describe('session', () => {
 describe('draining', () => {
   it('is the frame of the contract', () => {
     expect(draining).to.equal('{"event":"warren:draining","data":"{}"}');
+  });
+});
+
+describe('frames of presence channels', () => {
+  const data = (text: string) => JSON.parse(String(parse(text).data)) as unknown;
+
+  it('list the members as pusher-js reads them: ids as text, an object by id, the number of users', () => {
+    const text = presenceSucceeded('presence-x', [
+      ['10', '{"n":"a"}'],
+      ['11', null],
+    ]);
+    expect(text).to.equal(
+      '{"event":"pusher_internal:subscription_succeeded","channel":"presence-x","data":' +
+        '"{\\"presence\\":{\\"count\\":2,\\"ids\\":[\\"10\\",\\"11\\"],' +
+        '\\"hash\\":{\\"10\\":{\\"n\\":\\"a\\"},\\"11\\":null}}}"}',
+    );
+  });
+
+  it('keep an empty list an object, and odd ids keys of it', () => {
+    expect(data(presenceSucceeded('presence-x', []))).to.deep.equal({
+      presence: { count: 0, ids: [], hash: {} },
+    });
+    const odd = ['0', '__proto__', 'a"b', '\u2028', '{}'];
+    const { presence } = data(
+      presenceSucceeded(
+        'presence-x',
+        odd.map((id) => [id, '1'] as const),
+      ),
+    ) as { presence: { ids: string[]; hash: object } };
+    expect(presence.ids).to.deep.equal(odd);
+    expect(Object.keys(presence.hash)).to.have.members(odd);
+  });
+
+  it('name who came and who went', () => {
+    expect(data(memberAdded('presence-x', '1', '{"n":"b"}'))).to.deep.equal({
+      user_id: '1',
+      user_info: { n: 'b' },
+    });
+    expect(data(memberAdded('presence-x', '1', null))).to.deep.equal({ user_id: '1' });
+    expect(memberRemoved('presence-x', '1')).to.equal(
+      '{"event":"pusher_internal:member_removed","channel":"presence-x","data":"{\\"user_id\\":\\"1\\"}"}',
+    );
+  });
+});
+
+describe('frames of counts, cache channels and users', () => {
+  it('are those of the protocol, byte for byte', () => {
+    expect(subscriptionCount('c', 3)).to.equal(
+      '{"event":"pusher_internal:subscription_count","channel":"c","data":"{\\"subscription_count\\":3}"}',
+    );
+    expect(cacheMiss('cache-a')).to.equal(
+      '{"event":"pusher:cache_miss","channel":"cache-a","data":"{}"}',
+    );
+    expect(watchlistEvents(['7'], ['8'])).to.equal(
+      '{"event":"pusher_internal:watchlist_events","data":"{\\"events\\":[{\\"name\\":\\"online\\",' +
+        '\\"user_ids\\":[\\"7\\"]},{\\"name\\":\\"offline\\",\\"user_ids\\":[\\"8\\"]}]}"}',
+    );
+    expect(watchlistEvents([], ['8'])).not.to.include('online');
+  });
+
+  it('echo user_data verbatim, spaces and all', () => {
+    const userData = '{ "id" : "12345", "watchlist":["7"] }';
+    const { event, data } = parse(signinSuccess(userData));
+    expect(event).to.equal('pusher:signin_success');
+    expect(JSON.parse(String(data))).to.deep.equal({ user_data: userData });
   });
 });

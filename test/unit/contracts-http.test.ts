@@ -1,8 +1,11 @@
 import { expect } from 'chai';
 import {
+  channelAttributes,
+  countAttributes,
   isReservedEvent,
   maxRequestBytes,
   parseBatch,
+  parseInfo,
   parseTrigger,
 } from '../../contracts/pusher/http.ts';
 import { type AppLimits, defaultLimits } from '../../contracts/pusher/limits.ts';
@@ -201,6 +204,20 @@ describe('parseTrigger', () => {
     });
   });
 
+  describe('info', () => {
+    it('asks for nothing where it is absent, null or empty', () => {
+      for (const info of [undefined, null, '', [], ' ,']) {
+        expect([...okOf(trigger({ ...event, info })).info]).to.deep.equal([]);
+      }
+    });
+
+    it('asks for counts, and for nothing that a publish cannot tell', () => {
+      const { info } = okOf(trigger({ ...event, info: 'user_count,subscription_count' }));
+      expect([...info]).to.deep.equal(['user_count', 'subscription_count']);
+      expect(errorOf(trigger({ ...event, info: 'cache' })).code).to.equal('bad_request');
+    });
+  });
+
   it('takes the last of two keys of the same name, as every JSON parser here does', () => {
     const body = Buffer.from('{"name":"a","name":"b","channel":"chat","data":""}');
     expect(okOf(trigger(body)).event).to.equal('b');
@@ -242,9 +259,55 @@ describe('parseBatch', () => {
     }
   });
 
+  it('asks about one channel per event, as the answer has one place for each', () => {
+    const info = 'user_count';
+    const two = { name: 'x', data: '', channels: ['a', 'b'], info };
+    expect(errorOf(batch({ batch: [item, two] })).text).to.include('batch[1]');
+    expect(errorOf(batch({ batch: [item, { ...item, info: 'x' }] })).text).to.include('batch[1]');
+    for (const good of [
+      { ...two, channels: ['a'] },
+      { ...two, info: undefined },
+      { ...item, info },
+    ]) {
+      expect(batch({ batch: [good] }).ok).to.equal(true);
+    }
+  });
+
   it('says that it is too large where one event is', () => {
     const large = { ...item, data: 'x'.repeat(10_241) };
     expect(errorOf(batch({ batch: [item, large] }))).to.deep.include({ code: 'too_large' });
+  });
+});
+
+describe('parseInfo', () => {
+  it('reads text with commas and lists, with blanks and repeats', () => {
+    for (const info of [
+      'user_count,subscription_count',
+      ' user_count , subscription_count ,',
+      ['user_count', 'subscription_count'],
+      'user_count,user_count,subscription_count',
+    ]) {
+      expect([...okOf(parseInfo(info, countAttributes))]).to.deep.equal([
+        'user_count',
+        'subscription_count',
+      ]);
+    }
+    expect(okOf(parseInfo('cache', channelAttributes)).has('cache')).to.equal(true);
+  });
+
+  it('refuses what is not known here, and names it and what is', () => {
+    const error = errorOf(parseInfo('user_count,cache', countAttributes));
+    expect(error).to.include('"cache"').and.include('user_count, subscription_count');
+    for (const info of ['USER_COUNT', 'constructor', 7, true, {}, ['user_count', null], [['x']]]) {
+      expect(parseInfo(info, channelAttributes).ok, JSON.stringify(info)).to.equal(false);
+    }
+  });
+
+  it('reads no more than a legal value can have, and quotes less', () => {
+    expect(parseInfo(','.repeat(257), channelAttributes).ok).to.equal(false);
+    expect(parseInfo(','.repeat(256), channelAttributes).ok).to.equal(true);
+    expect(parseInfo(Array(300).fill(''), channelAttributes).ok).to.equal(false);
+    expect(errorOf(parseInfo('x'.repeat(200), channelAttributes)).length).to.be.below(150);
   });
 });
 
