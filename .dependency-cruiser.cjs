@@ -76,6 +76,18 @@ module.exports = {
       to: { path: '^edge/(api/|server)' },
     },
     {
+      name: 'edge-cluster-and-webhooks-know-no-use-case',
+      severity: 'error',
+      from: { path: '^edge/(cluster|webhooks)/' },
+      to: { path: '^edge/(channels|delivery|socket|api/|server)' },
+    },
+    {
+      name: 'edge-use-cases-see-the-cluster-by-its-port',
+      severity: 'error',
+      from: { path: '^edge/(channels|delivery|api)/' },
+      to: { path: '^edge/cluster/', pathNot: '^edge/cluster/port\\.ts$' },
+    },
+    {
       name: 'amqplib-in-one-place',
       severity: 'error',
       from: { pathNot: '^broker/amqp/|^(test|bench|examples)/' },
@@ -92,6 +104,12 @@ module.exports = {
       severity: 'error',
       from: { pathNot: '^edge/api/|^runtime/|^(test|examples)/' },
       to: { path: 'node_modules/(@types/)?(express|passport|passport-jwt)/' },
+    },
+    {
+      name: 'opossum-in-edge-webhooks-only',
+      severity: 'error',
+      from: { pathNot: '^edge/webhooks/' },
+      to: { path: 'node_modules/(@types/)?opossum/' },
     },
     {
       name: 'otel-sdk-in-runtime-only',
