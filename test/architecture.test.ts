@@ -15,11 +15,12 @@ const sound: Tree = {
   'tsconfig.json':
     '{ "compilerOptions": { "module": "NodeNext", "allowImportingTsExtensions": true } }',
   'package.json':
-    '{ "type": "module", "dependencies": { "amqplib": "*", "ws": "*", "express": "*", "@opentelemetry/sdk-metrics": "*" } }',
+    '{ "type": "module", "dependencies": { "amqplib": "*", "ws": "*", "express": "*", "@opentelemetry/sdk-metrics": "*", "opossum": "*" } }',
   ...stub('amqplib'),
   ...stub('ws'),
   ...stub('express'),
   ...stub('@opentelemetry/sdk-metrics'),
+  ...stub('opossum'),
   'contracts/ids.ts': "import { createHash } from 'node:crypto'; export const id = createHash;",
   'contracts/frames.ts': "import type { id } from './ids.ts'; export type Frame = typeof id;",
   'runtime/clock.ts': 'export const now = () => 0;',
@@ -32,11 +33,17 @@ const sound: Tree = {
   'config/load.ts':
     "import type { Frame } from '../contracts/frames.ts'; export type Load = Frame;",
   'edge/socket/session.ts': "import { now } from '../../runtime/clock.ts'; export const at = now;",
+  'edge/cluster/port.ts': 'export type Cluster = number;',
+  'edge/cluster/rooms.ts':
+    "import type { Cluster } from './port.ts'; export const rooms: Cluster = 1;",
+  'edge/webhooks/webhooks.ts': "import 'opossum'; export const webhooks = 1;",
+  'edge/channels/figures.ts':
+    "import type { Cluster } from '../cluster/port.ts'; export type Figures = Cluster;",
   'edge/channels/subscribe.ts': "import { at } from '../socket/session.ts'; export const run = at;",
   'edge/api/publish.ts':
     "import 'express'; import { run } from '../channels/subscribe.ts'; export const api = run;",
   'edge/server.ts':
-    "import 'ws'; import { api } from './api/publish.ts'; import type { Port } from '../broker/port.ts'; export const edge: [typeof api, Port?] = [api];",
+    "import 'ws'; import { api } from './api/publish.ts'; import type { Port } from '../broker/port.ts'; import type { Figures } from './channels/figures.ts'; import { rooms } from './cluster/rooms.ts'; import { webhooks } from './webhooks/webhooks.ts'; export const edge: [typeof api, number, number, Port?, Figures?] = [api, rooms, webhooks];",
   'router/consume.ts':
     "import type { Port } from '../broker/port.ts'; import type { Load } from '../config/load.ts'; export type Router = Port | Load;",
   'cli/main.ts': [
@@ -68,6 +75,10 @@ const broken: readonly (readonly [string, string, string])[] = [
   ['adapters-only-from-roots', 'router/b.ts', '../broker/memory/broker.ts'],
   ['adapters-do-not-mix', 'broker/memory/a.ts', '../amqp/broker.ts'],
   ['edge-sockets-know-no-use-case', 'edge/socket/a.ts', '../channels/subscribe.ts'],
+  ['edge-cluster-and-webhooks-know-no-use-case', 'edge/cluster/a.ts', '../channels/subscribe.ts'],
+  ['edge-cluster-and-webhooks-know-no-use-case', 'edge/webhooks/a.ts', '../socket/session.ts'],
+  ['edge-use-cases-see-the-cluster-by-its-port', 'edge/channels/d.ts', '../cluster/rooms.ts'],
+  ['opossum-in-edge-webhooks-only', 'edge/f.ts', 'opossum'],
   ['edge-use-cases-know-no-door', 'edge/channels/a.ts', '../server.ts'],
   ['amqplib-in-one-place', 'edge/c.ts', 'amqplib'],
   ['amqplib-in-one-place', 'broker/memory/b.ts', 'amqplib'],

@@ -109,5 +109,16 @@ export function session(state: { resumed: boolean; windowSeconds: number }): str
   return frame('warren:session', { resumed: state.resumed, window: state.windowSeconds });
 }
 
+/**
+ * Events of the channel may be missing before what comes next. `overflow`: more came than the session holds. `unknown`: the broker, or
+ * the client's long absence, lost track. `unauthorized`: the channel is not the client's any more.
+ */
+export function continuityLost(
+  channel: string,
+  reason: 'overflow' | 'unknown' | 'unauthorized',
+): string {
+  return frame('warren:continuity_lost', { reason }, channel);
+}
+
 /** Tells a page that its edge is about to close the socket on purpose. */
 export const draining = frame('warren:draining', {});

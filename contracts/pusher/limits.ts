@@ -13,6 +13,12 @@ export interface AppLimits {
   readonly eventsPerBatch: number;
   /** Open sockets of the app in the cluster, approximately, 1 to 10,000,000. */
   readonly connections: number;
+  /** Sessions with continuity in the cluster, approximately, those that wait for their client included, 0 to 1,000,000; more are served as plain connections. */
+  readonly sessions: number;
+  /** Of these, those of one signed-in user, 1 to 10,000. */
+  readonly sessionsPerUser: number;
+  /** Of these, those of one client IP address, 1 to 1,000,000. */
+  readonly sessionsPerAddress: number;
   /** Channels that one socket may be subscribed to, 1 to 100,000. */
   readonly channelsPerConnection: number;
   /** Bytes of one frame from a client, 1 KiB to 10 MiB; a longer one closes the socket (WebSocket 1009). */
@@ -42,6 +48,9 @@ export const defaultLimits: AppLimits = {
   channelsPerEvent: 100,
   eventsPerBatch: 10,
   connections: 100_000,
+  sessions: 10_000,
+  sessionsPerUser: 20,
+  sessionsPerAddress: 100,
   channelsPerConnection: 100,
   clientFrameBytes: 65_536,
   clientEventsPerSecond: 10,

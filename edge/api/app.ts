@@ -3,20 +3,27 @@ import type { RequestListener } from 'node:http';
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express';
 import type { Readiness } from '../../runtime/lifecycle.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { Cluster } from '../cluster/port.ts';
 import type { EdgeTally } from '../tally.ts';
 import { type AuthorizationContext, authorizationRoutes } from './authorization.ts';
 import { healthRoutes } from './health.ts';
 import { HttpError, httpErrorOf } from './http-error.ts';
 import { type PublishContext, publishRoutes } from './publish.ts';
+import { type QueryContext, queryRoutes } from './queries.ts';
+import { ApiReads } from './rate-limit.ts';
+import { stripPathPrefix } from './request-path.ts';
+import { type TerminateContext, terminateRoutes } from './terminate.ts';
 
-export interface ApiContext extends PublishContext, AuthorizationContext {
+export interface ApiContext
+  extends PublishContext,
+    QueryContext,
+    TerminateContext,
+    AuthorizationContext {
+  readonly cluster: Pick<Cluster, 'channels' | 'terminate' | 'edges' | 'othersLoad'>;
   readonly log: Log;
   readonly tally: EdgeTally;
   readiness(): Readiness;
 }
-
-/** Seconds after which a publisher may try again when the broker is away. */
-const retryAfterSeconds = 1;
 
 export function createApi(context: ApiContext): RequestListener {
   const app = express();
@@ -26,8 +33,12 @@ export function createApi(context: ApiContext): RequestListener {
   app.set('query parser', false);
   app.use(countAnswers(context.tally));
   app.use(healthRoutes(context.readiness));
-  app.use(publishRoutes(context));
   app.use(authorizationRoutes(context));
+  app.use(stripPathPrefix);
+  app.use(publishRoutes(context));
+  const reads = new ApiReads(context.clock);
+  app.use(queryRoutes(context, reads));
+  app.use(terminateRoutes(context, reads));
   app.use((_request, _response, next) => next(new HttpError('not_found')));
   app.use(answerError(context.log));
   return app;
@@ -51,8 +62,8 @@ function answerError(log: Log): ErrorRequestHandler {
       response.destroy();
       return;
     }
-    if (answer.code === 'broker_unavailable') {
-      response.setHeader('Retry-After', String(retryAfterSeconds));
+    if (answer.retryAfterSeconds !== undefined) {
+      response.setHeader('Retry-After', String(answer.retryAfterSeconds));
     }
     // The rest of an oversized body is not worth reading.
     if (answer.code === 'too_large') response.setHeader('Connection', 'close');

@@ -1,19 +1,19 @@
 /**
- * The authorization endpoint that pusher-js and Echo ask: a bearer token, then the channel rule, then Pusher's signed answer.
+ * The endpoints that pusher-js and Echo ask for signatures: a bearer token, then for a channel its rule, then Pusher's signed answer.
  * A refusal does not say which of the rules it was.
  */
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
-import { parseChannel } from '../../contracts/channel.ts';
+import { maxUserIdLength, parseChannel } from '../../contracts/channel.ts';
 import { parseSocketId, type SocketId } from '../../contracts/ids.ts';
 import { isJsonObject, own } from '../../contracts/json-guard.ts';
-import { signChannel } from '../../contracts/pusher/signature.ts';
+import { signChannel, signUser } from '../../contracts/pusher/signature.ts';
 import type { AuthConfig } from '../../contracts/warren-config.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { App, Apps } from '../apps.ts';
-import type { ChannelRules } from '../channels/rules.ts';
+import type { ChannelRules, Requester } from '../channels/rules.ts';
 import { requesterFrom, requireBearerToken } from './bearer-token.ts';
 import { allowOrigins } from './cors.ts';
-import { HttpError } from './http-error.ts';
+import { HttpError, refuseOtherMethods } from './http-error.ts';
 
 export interface AuthorizationContext {
   readonly apps: Apps;
@@ -23,62 +23,104 @@ export interface AuthorizationContext {
 }
 
 const maxBodyBytes = 16 * 1024;
-const paths = [
-  '/broadcasting/auth',
-  '/pusher/auth',
-  '/app/:key/broadcasting/auth',
-  '/app/:key/pusher/auth',
-];
+const channelPaths = pathsFor('auth');
+const userPaths = pathsFor('user-auth');
+
+function pathsFor(endpoint: string): string[] {
+  return [
+    `/broadcasting/${endpoint}`,
+    `/pusher/${endpoint}`,
+    `/app/:key/broadcasting/${endpoint}`,
+    `/app/:key/pusher/${endpoint}`,
+  ];
+}
 
 export function authorizationRoutes(context: AuthorizationContext): Router {
   const router = Router();
+  const app = findApp(context.apps);
+  const origins = allowOrigins(appOf);
   const handlers: RequestHandler[] = [
-    findApp(context.apps),
-    allowOrigins(appOf),
+    app,
+    origins,
+    refuseDisabled,
     context.auth === undefined ? refuseUnconfigured : requireBearerToken(context.auth.jwt),
     express.urlencoded({ extended: false, limit: maxBodyBytes, inflate: false }),
     express.json({ limit: maxBodyBytes, inflate: false }),
-    authorizeChannel(context),
   ];
-  router.post(paths, ...handlers);
-  router.options(paths, findApp(context.apps), allowOrigins(appOf));
+  router.post(channelPaths, ...handlers, authorizeChannel(context));
+  router.post(userPaths, ...handlers, authenticateUser);
+  const paths = [...channelPaths, ...userPaths];
+  router.options(paths, app, origins);
+  router.all(paths, refuseOtherMethods('POST, OPTIONS'));
   return router;
 }
 
 function authorizeChannel(context: AuthorizationContext): RequestHandler {
   return (request, response) => {
-    const app = appOf(response);
-    const { socketId, channelName } = readBody(request);
-    const channel = parseChannel(channelName, app.config.limits.channelNameLength);
+    const { config } = appOf(response);
+    const fields = fieldsOf(request);
+    const socketId = socketIdOf(fields);
+    const channel = parseChannel(own(fields, 'channel_name'), config.limits.channelNameLength);
     if (!channel.ok) throw new HttpError('bad_request', channel.error.text);
-    switch (channel.value.kind) {
-      case 'public':
-        throw new HttpError('forbidden', 'A public channel needs no authorization.');
-      case 'presence':
-      case 'server-to-user':
-        throw new HttpError('forbidden', 'This kind of channel is not available yet.');
-      case 'private':
-        break;
-    }
-    const { name } = channel.value;
-    const verdict = context.rules.verdict(app.config.id, name, requesterFrom(response));
+    const { name, kind, encrypted } = channel.value;
+    if (kind === 'public') throw new HttpError('forbidden', publicChannel);
+    if (kind === 'server-to-user') throw new HttpError('forbidden', userChannel);
+    if (encrypted) throw new HttpError('forbidden', encryptedChannel);
+    const requester = requesterFrom(response);
+    const verdict = context.rules.verdict(config.id, name, requester);
     if (!verdict.allowed) {
-      context.log.debug({ app: app.config.id, why: verdict.why }, 'a channel was refused');
+      context.log.debug({ app: config.id, why: verdict.why }, 'a channel was refused');
       throw new HttpError('forbidden', 'This channel is not open to you.');
     }
-    response.json({ auth: signChannel(app.config, socketId, name) });
+    if (kind === 'private') {
+      response.json({ auth: signChannel(config, socketId, name) });
+      return;
+    }
+    const channelData = JSON.stringify({ user_id: userIdOf(requester) });
+    response.json({
+      auth: signChannel(config, socketId, name, channelData),
+      channel_data: channelData,
+    });
   };
 }
 
+const publicChannel = 'A public channel needs no authorization.';
+const userChannel =
+  'The channel of a user is open to whoever signs in as that user: ask user-auth for that.';
+const encryptedChannel =
+  'Warren has no part in the key of an encrypted channel: the application must authorize it, and hand out shared_secret.';
+
+const authenticateUser: RequestHandler = (request, response) => {
+  const { config } = appOf(response);
+  const socketId = socketIdOf(fieldsOf(request));
+  const userData = JSON.stringify({ id: userIdOf(requesterFrom(response)) });
+  response.json({ auth: signUser(config, socketId, userData), user_data: userData });
+};
+
+/** A socket would be refused with a signature for any other id. */
+function userIdOf({ userId }: Requester): string {
+  if (userId === undefined) throw new HttpError('forbidden', 'The token names no user.');
+  if (userId.length > maxUserIdLength || !userId.isWellFormed()) {
+    throw new HttpError(
+      'forbidden',
+      `The user of the token is not well-formed text of at most ${maxUserIdLength} characters.`,
+    );
+  }
+  return userId;
+}
+
 /** Form or JSON; express leaves the body undefined where it is neither. */
-function readBody(request: Request): { socketId: SocketId; channelName: unknown } {
+function fieldsOf(request: Request): Record<string, unknown> {
   const body: unknown = request.body;
-  const fields = isJsonObject(body) ? body : {};
+  return isJsonObject(body) ? body : {};
+}
+
+function socketIdOf(fields: Record<string, unknown>): SocketId {
   const socketId = parseSocketId(own(fields, 'socket_id'));
   if (socketId === undefined) {
     throw new HttpError('bad_request', '"socket_id" must be of the form 123.456');
   }
-  return { socketId, channelName: own(fields, 'channel_name') };
+  return socketId;
 }
 
 function findApp(apps: Apps): RequestHandler {
@@ -89,7 +131,7 @@ function findApp(apps: Apps): RequestHandler {
       throw new HttpError(
         'unknown_app',
         key === undefined
-          ? 'There are several apps: use /app/<key>/broadcasting/auth.'
+          ? `There are several apps: use /app/<key>${request.path}.`
           : 'No app with this key.',
       );
     }
@@ -97,6 +139,11 @@ function findApp(apps: Apps): RequestHandler {
     next();
   };
 }
+
+const refuseDisabled: RequestHandler = (_request, response, next) => {
+  if (!appOf(response).config.enabled) throw new HttpError('app_disabled');
+  next();
+};
 
 const refuseUnconfigured: RequestHandler = () => {
   throw new HttpError(

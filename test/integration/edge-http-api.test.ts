@@ -314,6 +314,47 @@ describe('edge HTTP API', () => {
     expect((await test.post(events, event)).status).to.equal(200);
   });
 
+  it('tells what the sockets hold, and closes those of a user', async () => {
+    test = await startTestEdge();
+    const get = async (path: string, query: Record<string, string> = {}) =>
+      (await test.get(`/apps/app-id${path}`, query)).json();
+    const client = await test.connect();
+    await client.subscribe('news');
+    await client.subscribe('presence-room', test.app, '{"user_id":"7"}');
+    await client.subscribe('cache-rates');
+    await client.signin(test.app, { id: '7' });
+    expect(await get('/channels', { info: 'subscription_count' })).to.deep.equal({
+      channels: {
+        news: { subscription_count: 1 },
+        'presence-room': { subscription_count: 1 },
+        'cache-rates': { subscription_count: 1 },
+      },
+    });
+    expect(await get('/channels/presence-room/users')).to.deep.equal({ users: [{ id: '7' }] });
+    const info = 'user_count,subscription_count';
+    const channels = ['presence-room', 'news', 'nobody'];
+    const answer = await test.post(events, { name: 'e', channels, data: '1', info });
+    expect(await answer.json()).to.deep.equal({
+      channels: {
+        'presence-room': { user_count: 1 },
+        news: { subscription_count: 1 },
+        nobody: { subscription_count: 0 },
+      },
+    });
+    await test.post(events, { name: 'e', channel: 'cache-rates', data: '{"a":1.0}' });
+    await eventually(async () => {
+      const { cache } = (await get('/channels/cache-rates', { info: 'cache' })) as {
+        cache: { ttl: number };
+      };
+      expect(cache).to.deep.include({ data: '{"a":1.0}' });
+      expect(cache.ttl).to.be.within(1_790, 1_800);
+    });
+    const closed = await test.post('/apps/app-id/users/7/terminate_connections', {});
+    expect([closed.status, await closed.json()]).to.deep.equal([200, {}]);
+    await client.closed;
+    await eventually(async () => expect(await get('/channels')).to.deep.equal({ channels: {} }));
+  });
+
   it('hides what went wrong inside, and counts by status', async () => {
     await start();
     publisher.failure = new Error('secret detail at /some/path');

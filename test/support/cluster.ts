@@ -148,7 +148,8 @@ async function readDeadLetters(
   return letters;
 }
 
-async function startMember(
+/** Resolves when it is ready. The caller ends it. */
+export async function startMember(
   role: string,
   environment: Readonly<Record<string, string>>,
 ): Promise<Member> {
@@ -167,12 +168,17 @@ async function startMember(
     exited.then(() => reject(new Error(`${role} ended early:\n${log.join('\n')}`)));
   });
   const { port = 0, metricsPort } = await up;
-  await eventually(async () => {
-    const answer = await fetch(`http://127.0.0.1:${metricsPort}/readyz`, {
-      headers: { connection: 'close' },
-    });
-    if (answer.status !== 200) throw new Error(`${role} is not ready: ${await answer.text()}`);
-  }, startDeadlineMs);
+  try {
+    await eventually(async () => {
+      const answer = await fetch(`http://127.0.0.1:${metricsPort}/readyz`, {
+        headers: { connection: 'close' },
+      });
+      if (answer.status !== 200) throw new Error(`${role} is not ready: ${await answer.text()}`);
+    }, startDeadlineMs);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
   return {
     port,
     metricsPort,

@@ -85,6 +85,8 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       socketBufferBytes: 1_048_576,
       prefetch: 100,
       queueMaxLength: 100_000,
+      hotAfter: 8,
+      ownQueues: 2_000,
       webhookPrivateTargets: ['127.0.0.1'],
       ...options.settings,
     },
@@ -193,6 +195,8 @@ export class TestClient {
   readonly texts: string[] = [];
   readonly frames: Frame[] = [];
   readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+  /** Answers `pusher:ping` as stock clients do, which is what acknowledges. */
+  answersPings = false;
   readonly #waiters = new Set<Waiter>();
   /** Frames before this one have been looked at by `next`. */
   #seen = 0;
@@ -220,6 +224,7 @@ export class TestClient {
     this.texts.push(text);
     const frame = JSON.parse(text) as Frame;
     this.frames.push(frame);
+    if (this.answersPings && frame.event === 'pusher:ping') this.send('pusher:pong', {});
     for (const waiter of this.#waiters) {
       if (!waiter.matches(frame)) continue;
       this.#waiters.delete(waiter);
