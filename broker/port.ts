@@ -89,7 +89,7 @@ export interface OutgoingEvent {
 export interface ChannelPublisher {
   /**
    * Resolves when the broker has confirmed the publication: from then on every queue that was bound to its key before the call
-   * holds it. `routed` is false when no queue was bound.
+   * holds it. `routed` is false when no queue was bound; it is true of every cached publication, since the cache holds it.
    *
    * - Calls reach the broker in call order, and so do their publications, per channel and over all channels.
    * - Rejects at once with `broker_unavailable` while the broker is away or refuses publishers (memory or disk alarm), and with
@@ -122,20 +122,27 @@ export interface Delivery {
 export interface SessionQueues {
   /**
    * Opens a queue and starts to deliver; waits for the broker as long as that takes, or until `signal` aborts
-   * (then rejects with `closed` and leaves nothing behind).
+   * (then rejects with `closed` and leaves nothing behind). Deliveries may come before this resolves.
+   *
+   * A plain queue may be one that served another owner before: its bindings are gone, and nothing that was published for the former
+   * owner is delivered to the new one.
    */
   open(spec: SessionSpec, receiver: SessionReceiver, signal?: AbortSignal): Promise<SessionQueue>;
 }
 
 export type SessionSpec =
-  /** Lives as long as its owner: exclusive, deleted on close. */
+  /** Lives as long as its owner: exclusive, deleted on close or kept empty and unbound for the next one. */
   | { readonly kind: 'plain'; readonly prefetch: number; readonly maxLength: number }
-  /** Survives its owner for `windowMs`; found again under the same key on any edge. */
+  /**
+   * Survives its owner for `windowMs`; found again under the same key on any edge. One owner at a time: where another edge still
+   * holds it, `open` waits until that one lets go, and then gets what it had not acknowledged, in order.
+   */
   | {
       readonly kind: 'continuity';
       /** Hash of the session id: `[A-Za-z0-9_-]{22,64}`. */
       readonly key: string;
       readonly prefetch: number;
+      /** Messages that it holds while parked, or while its owner is behind. */
       readonly maxLength: number;
       readonly windowMs: number;
     };
@@ -144,15 +151,31 @@ export interface SessionReceiver {
   /** In queue order, one call at a time, at most `prefetch` unacknowledged. Must not throw. */
   delivered(delivery: Delivery): void;
   /**
+   * Continuity only: something that was published for this session before this point may be missing. A notice is kept like a message:
+   * it comes again, to whoever owns the session then, until it is acknowledged, and that is when the client knows. It is given for
+   * every loss (never a loss without one) and may be given where there was none: messages beyond `maxLength`, a restart of the broker.
+   */
+  lost(notice: LossNotice): void;
+  /** Continuity only: the text of the latest `note`, when the session is found again. Comes in queue order. */
+  noted(text: string): void;
+  /**
    * The connection to the queue was lost. A plain queue is gone with all it held; the adapter makes a new one with the same
-   * bindings by itself and then calls `restored`. Tags of earlier deliveries mean nothing any more.
+   * bindings by itself and then calls `restored`. A continuity queue is found again or made anew, then with a notice of loss.
+   * Tags of earlier deliveries mean nothing any more; of a continuity queue, what was not acknowledged comes again.
    */
   interrupted(): void;
   restored(): void;
 }
 
+export interface LossNotice {
+  readonly tag: number;
+  readonly epoch: number;
+  /** `overflow`: more than it holds. `unknown`: the broker lost what it held, or may have. */
+  readonly reason: 'overflow' | 'unknown';
+}
+
 export interface SessionQueue {
-  /** True when a parked queue with this key was found, with all that came in meanwhile. Always false for plain queues. */
+  /** True when a parked queue with this key was found, whole or with a notice of loss. Always false for plain queues. */
   readonly resumed: boolean;
   /**
    * Resolves when the broker routes the key here: what is published afterwards is delivered. Idempotent.
@@ -161,14 +184,21 @@ export interface SessionQueue {
   bind(key: ChannelKey): Promise<void>;
   /** What was published before may still be delivered. Idempotent; resolves at once while the broker is away. */
   unbind(key: ChannelKey): Promise<void>;
-  /** This delivery will not come again. A no-op for tags of an earlier epoch. */
+  /** This delivery, or notice, will not come again. A no-op for tags of an earlier epoch. */
   ack(delivery: Pick<Delivery, 'tag' | 'epoch'>): void;
+  /**
+   * Continuity only: keeps a text with the session, in place of the former one, for its next owner. At most 8 KB. Resolves when the
+   * broker has it; rejects with `BrokerError`. Takes no place in the prefetch.
+   */
+  note(text: string): Promise<void>;
+  /** Continuity only: throws away what the queue holds, its bindings and its note; it goes on empty, without a notice of loss. */
+  reset(): Promise<void>;
   /**
    * Lets go of a continuity queue: unacknowledged deliveries go back to its head in order, and it keeps collecting for its window.
    * A plain queue is closed.
    */
   park(): Promise<void>;
-  /** Ends the session: the queue is deleted with its bindings. Idempotent. */
+  /** Ends the session: the queue is deleted with its bindings, or a plain one emptied for the next owner. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -279,7 +309,7 @@ export interface CacheFollower {
 export interface WebhookQueues {
   /**
    * Appends a report to the queue of a target. Resolves when the broker has confirmed it; from then on it survives any edge and a
-   * restart of the broker. Rejects with `BrokerError`. Calls reach the broker in call order.
+   * restart of the broker. Rejects with `BrokerError`. Calls for one target reach the broker in call order.
    *
    * @param target names the queue: `[A-Za-z0-9_-]{1,64}`
    */
@@ -291,7 +321,8 @@ export interface WebhookQueues {
    * - `handle` is called in queue order, up to `prefetch` promises are unresolved at a time.
    * - `done` removes the report. `dead-letter` removes it after the dead-letter queue (`webhooks.dlq`, bounded, oldest dropped) has
    *   confirmed a copy with the reason. A rejected promise means the report stays in the queue and is handed over again.
-   * - A report that has waited for `webhookLifetimeMs` without being handed over is dead-lettered by the broker.
+   * - A report that has waited for `webhookLifetimeMs` without being handed over is dead-lettered by the broker; so is the oldest
+   *   beyond the bound on reports that wait for a target (10,000).
    * - After a loss of the connection it goes on by itself; reports that were not settled come again.
    */
   consume(options: WebhookConsumeOptions): Promise<WebhookConsumption>;

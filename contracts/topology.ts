@@ -11,9 +11,17 @@ export interface QueueDeclaration {
   readonly arguments: Readonly<Record<string, string | number | boolean>>;
 }
 
+export interface BindingDeclaration {
+  readonly queue: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+}
+
 export interface Topology {
   readonly exchanges: readonly ExchangeDeclaration[];
   readonly queues: readonly QueueDeclaration[];
+  /** Bindings that never change. The router's follow the contracts, an edge's its subscribers. */
+  readonly bindings: readonly BindingDeclaration[];
 }
 
 /** Every name that Warren uses at the broker; `prefix` keeps several installations on one vhost apart. */
@@ -31,7 +39,17 @@ export interface TopologyNames {
   readonly routerEvents: string;
   /** Events that were refused, with their reason. */
   readonly routerDeadLetters: string;
+  /** The stream of cached publications. */
+  readonly publicationCache: string;
+  /** Webhook reports that were given up, with their reason. */
+  readonly webhookDeadLetters: string;
 }
+
+/**
+ * What a cached publication is routed by besides its channel key (sender-selected distribution), and markers by alone.
+ * `!` is outside the alphabet of channel keys, so no channel can be taken for it.
+ */
+export const cacheRoutingKey = '!cache';
 
 const prefixPattern = /^[A-Za-z0-9_.-]{0,64}$/;
 
@@ -50,6 +68,8 @@ export function topologyNames(prefix = '', domainEvents?: string): TopologyNames
     edges: `${prefix}warren.edges`,
     routerEvents: `${prefix}router.events`,
     routerDeadLetters: `${prefix}router.events.dlq`,
+    publicationCache: `${prefix}warren.cache`,
+    webhookDeadLetters: `${prefix}webhooks.dlq`,
   };
 }
 
@@ -77,8 +97,116 @@ export function sessionQueueName(names: TopologyNames, sessionKey: string): stri
 
 const topic = (name: string): ExchangeDeclaration => ({ name, type: 'topic', durable: true });
 
-/** Durable topology. Connection and session queues are not part of it: they come and go with their owners. */
+/** The router's queue and its dead letters. */
+export function routerQueues(names: TopologyNames): readonly QueueDeclaration[] {
+  return [
+    {
+      name: names.routerEvents,
+      durable: true,
+      arguments: {
+        'x-queue-type': 'quorum',
+        // Several routers stand by; one at a time consumes, which is what keeps the order.
+        'x-single-active-consumer': true,
+        // RabbitMQ 4 gives quorum queues a delivery limit of 20: what exceeds it must not vanish.
+        'x-dead-letter-exchange': '',
+        'x-dead-letter-routing-key': names.routerDeadLetters,
+      },
+    },
+    { name: names.routerDeadLetters, durable: true, arguments: { 'x-queue-type': 'quorum' } },
+  ];
+}
+
+/** A stream: every edge reads all of it, and reading takes nothing out (docs/adr/0007-one-stream-for-cache-channels.md). */
+export function cacheStream(names: TopologyNames): {
+  readonly queue: QueueDeclaration;
+  readonly binding: BindingDeclaration;
+} {
+  return {
+    queue: {
+      name: names.publicationCache,
+      durable: true,
+      arguments: {
+        'x-queue-type': 'stream',
+        'x-max-age': '1D',
+        'x-max-length-bytes': 64_000_000,
+        // Retention drops whole segments, so they have to be small beside the bound.
+        'x-stream-max-segment-size-bytes': 4_000_000,
+      },
+    },
+    binding: {
+      queue: names.publicationCache,
+      exchange: names.channels,
+      routingKey: cacheRoutingKey,
+    },
+  };
+}
+
+const webhookTargetPattern = /^[A-Za-z0-9_-]{1,64}$/;
+
+export function isWebhookTarget(text: string): boolean {
+  return webhookTargetPattern.test(text);
+}
+
+export interface WebhookBounds {
+  /** Reports that wait longer are dead-lettered. */
+  readonly lifetimeMs: number;
+  /** Reports that wait; beyond it the oldest are dead-lettered. */
+  readonly maxReports: number;
+}
+
+/** A target that left the configuration leaves its queue behind; it goes when nobody has used it for a day. */
+const webhookQueueExpiresMs = 24 * 60 * 60_000;
+const webhookMaxBytes = 64_000_000;
+
+/**
+ * The queue of one webhook target.
+ *
+ * @throws RangeError where `isWebhookTarget` is false
+ */
+export function webhookQueue(
+  names: TopologyNames,
+  target: string,
+  bounds: WebhookBounds,
+): QueueDeclaration {
+  if (!isWebhookTarget(target)) throw new RangeError(`illegal webhook target: ${target}`);
+  return {
+    name: webhookQueueName(names, target),
+    durable: true,
+    arguments: {
+      'x-queue-type': 'quorum',
+      'x-single-active-consumer': true,
+      'x-message-ttl': bounds.lifetimeMs,
+      'x-max-length': bounds.maxReports,
+      'x-max-length-bytes': webhookMaxBytes,
+      'x-overflow': 'drop-head',
+      'x-expires': webhookQueueExpiresMs,
+      'x-dead-letter-exchange': '',
+      'x-dead-letter-routing-key': names.webhookDeadLetters,
+    },
+  };
+}
+
+export function webhookQueueName(names: TopologyNames, target: string): string {
+  return `${names.prefix}webhooks.target.${target}`;
+}
+
+/** Dead letters are for people: the newest are worth keeping, and a target that is down for days must not fill the disk. */
+export function webhookDeadLetterQueue(names: TopologyNames): QueueDeclaration {
+  return {
+    name: names.webhookDeadLetters,
+    durable: true,
+    arguments: {
+      'x-queue-type': 'quorum',
+      'x-max-length': 10_000,
+      'x-max-length-bytes': webhookMaxBytes,
+      'x-overflow': 'drop-head',
+    },
+  };
+}
+
+/** Durable topology. Connection, session and webhook target queues are not part of it: they come and go with their owners. */
 export function topology(names: TopologyNames): Topology {
+  const cache = cacheStream(names);
   return {
     exchanges: [
       topic(names.domainEvents),
@@ -86,24 +214,7 @@ export function topology(names: TopologyNames): Topology {
       topic(names.clients),
       topic(names.edges),
     ],
-    queues: [
-      {
-        name: names.routerEvents,
-        durable: true,
-        arguments: {
-          'x-queue-type': 'quorum',
-          // Several routers stand by; one at a time consumes, which is what keeps the order.
-          'x-single-active-consumer': true,
-          // RabbitMQ 4 gives quorum queues a delivery limit of 20: what exceeds it must not vanish.
-          'x-dead-letter-exchange': '',
-          'x-dead-letter-routing-key': names.routerDeadLetters,
-        },
-      },
-      {
-        name: names.routerDeadLetters,
-        durable: true,
-        arguments: { 'x-queue-type': 'quorum' },
-      },
-    ],
+    queues: [...routerQueues(names), cache.queue, webhookDeadLetterQueue(names)],
+    bindings: [cache.binding],
   };
 }

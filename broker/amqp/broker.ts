@@ -1,9 +1,10 @@
-/** The AMQP adapter: two supervised connections, and the five ports on top of them. */
+/** The AMQP adapter: two supervised connections, and the ports on top of them. */
 import { randomBytes } from 'node:crypto';
+import type { ChannelModel } from 'amqplib';
 import { type TopologyNames, topology } from '../../contracts/topology.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
-import type { Broker, BrokerStatus } from '../port.ts';
+import { type Broker, type BrokerStatus, webhookLifetimeMs } from '../port.ts';
 import { amqpChannelPublisher } from './channel-publisher.ts';
 import { ConfirmPublisher } from './confirm-publisher.ts';
 import { ensureExchange } from './declare.ts';
@@ -12,7 +13,9 @@ import { AmqpEdgeBus } from './edge-bus.ts';
 import { AmqpEdgeQueues } from './edge-queues.ts';
 import { Lane } from './lane.ts';
 import { type Backoff, Link, type LinkOptions } from './link.ts';
+import { AmqpPublicationCache, ensureCacheStream } from './publication-cache.ts';
 import { AmqpSessionQueues } from './session-queues.ts';
+import { AmqpWebhookQueues } from './webhook-queues.ts';
 
 export interface AmqpOptions {
   /** Tried in turn. Credentials in them are never logged. */
@@ -28,6 +31,12 @@ export interface AmqpOptions {
   /** Publications that may await their confirm at a time; beyond it `broker_busy`. */
   readonly maxUnconfirmed?: number;
   readonly backoff?: Backoff;
+  /** Channels of sessions that hold a message for as long as they live are renewed at a quiet moment after this. Default 15 minutes. */
+  readonly renewSessionsAfterMs?: number;
+  /** Default `webhookLifetimeMs`. Like the next, it shapes only queues that do not exist yet. */
+  readonly webhookLifetimeMs?: number;
+  /** Reports that wait for one target. Default 10,000. */
+  readonly maxWebhookReports?: number;
 }
 
 /** How long closing may wait for the broker's answers. */
@@ -36,6 +45,8 @@ const politeCloseMs = 2_000;
 const defaults = {
   connectionName: 'warren',
   maxUnconfirmed: 10_000,
+  maxWebhookReports: 10_000,
+  renewSessionsAfterMs: 15 * 60_000,
   backoff: { minimumMs: 100, maximumMs: 3_000 },
 };
 
@@ -64,6 +75,11 @@ export function connectAmqp(options: AmqpOptions): Broker {
     known = next;
     if (changed) for (const listener of [...listeners]) listener(next);
   };
+  /** What is published for the cache before an edge first reads it must not be lost; a broker without streams does all else. */
+  const cacheStreamReady = (model: ChannelModel) =>
+    ensureCacheStream(model, names).catch((error: unknown) => {
+      log.warn({ err: error }, 'publications of cache channels are not kept by this broker');
+    });
   const link = (purpose: LinkOptions['purpose']) =>
     new Link(
       {
@@ -76,6 +92,7 @@ export function connectAmqp(options: AmqpOptions): Broker {
         log,
         async prepare(model) {
           for (const exchange of topology(names).exchanges) await ensureExchange(model, exchange);
+          if (purpose === 'publish') await cacheStreamReady(model);
         },
       },
       onChange,
@@ -95,7 +112,15 @@ export function connectAmqp(options: AmqpOptions): Broker {
   const confirmed = publisher;
   const shared = new Lane(consuming, undefined, log);
   const node = randomBytes(6).toString('hex');
-  const sessionQueues = new AmqpSessionQueues(consuming, names, node, log);
+  const sessionQueues = new AmqpSessionQueues({
+    link: consuming,
+    publisher: confirmed,
+    names,
+    clock,
+    log,
+    node,
+    renewAfterMs: options.renewSessionsAfterMs ?? defaults.renewSessionsAfterMs,
+  });
   const domainEvents = new AmqpDomainEvents({
     link: consuming,
     publisher: confirmed,
@@ -103,11 +128,35 @@ export function connectAmqp(options: AmqpOptions): Broker {
     clock,
     log,
   });
+  const publicationCache = new AmqpPublicationCache({
+    link: consuming,
+    publisher: confirmed,
+    names,
+    clock,
+    log,
+    answerTimeoutMs: options.confirmTimeoutMs,
+  });
+  const webhookQueues = new AmqpWebhookQueues({
+    link: consuming,
+    publishing,
+    publisher: confirmed,
+    names,
+    clock,
+    log,
+    bounds: {
+      lifetimeMs: options.webhookLifetimeMs ?? webhookLifetimeMs,
+      maxReports: options.maxWebhookReports ?? defaults.maxWebhookReports,
+    },
+    declareTimeoutMs: options.confirmTimeoutMs,
+    maxWaiting: options.maxUnconfirmed ?? defaults.maxUnconfirmed,
+  });
   let closing: Promise<void> | undefined;
   const close = async () => {
     const over = new AbortController();
     const polite = Promise.allSettled([
       domainEvents.closeAll(),
+      publicationCache.closeAll(),
+      webhookQueues.closeAll(),
       sessionQueues.closeAll(),
       shared.close(),
     ]);
@@ -119,10 +168,12 @@ export function connectAmqp(options: AmqpOptions): Broker {
   };
   return {
     domainEvents,
-    channelPublisher: amqpChannelPublisher(confirmed, names.channels),
+    channelPublisher: amqpChannelPublisher(confirmed, names.channels, clock),
     sessionQueues,
     edgeQueues: new AmqpEdgeQueues(shared, names),
     edgeBus: new AmqpEdgeBus(shared, confirmed, names),
+    publicationCache,
+    webhookQueues,
     status,
     onStatus(listener) {
       listeners.add(listener);

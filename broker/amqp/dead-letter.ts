@@ -1,13 +1,39 @@
-/** A refused event as it is kept: the original body, properties and headers, with the reason and the way back beside them. */
+/** A refused message as it is kept: the original body, properties and headers, with the reason and the way back beside them. */
 import type { ConsumeMessage, Options } from 'amqplib';
 import { deadLetterHeaders } from '../../contracts/dead-letter.ts';
-import type { Refusal } from '../../contracts/errors.ts';
 import { isoTime } from '../../runtime/clock.ts';
+import { BrokerError } from '../errors.ts';
+import type { ConfirmPublisher } from './confirm-publisher.ts';
 
-export function deadLetterProperties(
+export interface DeadLettering {
+  /** For people. */
+  readonly reason: string;
+  /** A stable code, where there is a catalogue of them. */
+  readonly code?: string;
+  readonly nowMs: number;
+  /**
+   * Rejects where the dead-letter queue is gone. The answer comes by way of the correlation id, so the message loses its own.
+   */
+  readonly mandatory: boolean;
+}
+
+/** Resolves when the broker has confirmed the copy; rejects with `BrokerError`. */
+export async function publishDeadLetter(
+  publisher: ConfirmPublisher,
+  queue: string,
   message: ConsumeMessage,
-  refusal: Refusal,
-  nowMs: number,
+  lettering: DeadLettering,
+): Promise<void> {
+  const { routed } = await publisher.publish('', queue, message.content, {
+    ...deadLetterProperties(message, lettering),
+    mandatory: lettering.mandatory,
+  });
+  if (!routed) throw new BrokerError('broker_unavailable', `there is no queue ${queue}`);
+}
+
+function deadLetterProperties(
+  message: ConsumeMessage,
+  { reason, code, nowMs }: DeadLettering,
 ): Options.Publish {
   const { properties, fields } = message;
   const kept = Object.entries({
@@ -24,8 +50,8 @@ export function deadLetterProperties(
     persistent: true,
     headers: {
       ...(properties.headers as object | undefined),
-      [deadLetterHeaders.reason]: `${refusal.code}: ${refusal.text}`,
-      [deadLetterHeaders.code]: refusal.code,
+      [deadLetterHeaders.reason]: reason,
+      ...(code === undefined ? {} : { [deadLetterHeaders.code]: code }),
       [deadLetterHeaders.exchange]: fields.exchange,
       [deadLetterHeaders.routingKey]: fields.routingKey,
       [deadLetterHeaders.at]: isoTime(nowMs),

@@ -3,7 +3,11 @@
  * would close the channel (406), and an operator may have good reasons.
  */
 import type { Channel, ChannelModel } from 'amqplib';
-import type { ExchangeDeclaration, QueueDeclaration } from '../../contracts/topology.ts';
+import type {
+  BindingDeclaration,
+  ExchangeDeclaration,
+  QueueDeclaration,
+} from '../../contracts/topology.ts';
 import { BrokerError } from '../errors.ts';
 import { replyCode, replyCodeOf, toBrokerError } from './link.ts';
 
@@ -25,6 +29,21 @@ export function ensureQueue(model: ChannelModel, queue: QueueDeclaration): Promi
     (channel) =>
       channel.assertQueue(queue.name, { durable: queue.durable, arguments: queue.arguments }),
   );
+}
+
+/**
+ * Bindings cannot be looked at, so this one is made each time. A user who may not bind runs on what an administrator has bound:
+ * resolves then too.
+ */
+export async function ensureBinding(
+  model: ChannelModel,
+  { queue, exchange, routingKey }: BindingDeclaration,
+): Promise<void> {
+  const refused = await onThrowAwayChannel(model, (channel) =>
+    channel.bindQueue(queue, exchange, routingKey),
+  );
+  if (refused === undefined || replyCodeOf(refused) === replyCode.accessRefused) return;
+  throw toBrokerError(refused, `binding queue ${queue} to ${exchange}`);
 }
 
 /** A passive declare; it renews the lease of a queue that expires. Rejects where the broker answers anything but yes or no. */

@@ -37,7 +37,6 @@ export class AmqpEdgeBus implements EdgeBus {
           }),
         exchange: this.#names.edges,
         noAck: true,
-        survives: false,
         keys: [routingKey({ kind: 'all' }), routingKey({ kind: 'edge', edgeId })],
       },
       {

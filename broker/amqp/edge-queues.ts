@@ -34,7 +34,6 @@ export class AmqpEdgeQueues implements EdgeQueues {
           }),
         exchange: this.#names.channels,
         noAck: true,
-        survives: false,
       },
       {
         message: (message, epoch) => receiver.delivered(toDelivery(message, epoch)),

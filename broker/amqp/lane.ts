@@ -4,14 +4,32 @@
  */
 import type { Channel } from 'amqplib';
 import type { Log } from '../../runtime/log.ts';
-import type { BoundQueue, LaneChannels } from './bound-queue.ts';
 import type { Link, LinkMember, LinkSession } from './link.ts';
+
+/** The two channels that a lane lends to its queues. Each may be replaced while the other lives on. */
+export interface LaneChannels {
+  readonly session: LinkSession;
+  /** Declares and binds; an error here costs no consumer. */
+  readonly control: Channel;
+  readonly consumer: Channel;
+}
+
+export interface LaneQueue {
+  /** Called with every new consuming channel. Rejects where a channel broke meanwhile: then it is called again. */
+  attach(channels: LaneChannels): Promise<void>;
+  connectionLost(): void;
+  /** The lane's consuming channel is gone; `attach` follows. */
+  consumerLost(): void;
+  controlReplaced(channels: LaneChannels): Promise<void>;
+  /** The lane closes. */
+  close(): Promise<void>;
+}
 
 export class Lane implements LinkMember {
   readonly #link: Link;
   readonly #prefetch: number | undefined;
   readonly #log: Log;
-  readonly #queues = new Set<BoundQueue>();
+  readonly #queues = new Set<LaneQueue>();
   #channels: LaneChannels | undefined;
   #closed = false;
 
@@ -24,12 +42,12 @@ export class Lane implements LinkMember {
   }
 
   /** The lane attaches the queue as soon as it can, and again after every loss. */
-  add(queue: BoundQueue): void {
+  add(queue: LaneQueue): void {
     this.#queues.add(queue);
     if (this.#channels !== undefined) void this.#attach(queue, this.#channels);
   }
 
-  remove(queue: BoundQueue): void {
+  remove(queue: LaneQueue): void {
     this.#queues.delete(queue);
   }
 
@@ -101,12 +119,12 @@ export class Lane implements LinkMember {
     }
   }
 
-  #attachCurrent(queue: BoundQueue): void {
+  #attachCurrent(queue: LaneQueue): void {
     if (this.#channels !== undefined) void this.#attach(queue, this.#channels);
   }
 
   /** Whatever made it fail closed a channel as well, and its replacement attaches again. */
-  async #attach(queue: BoundQueue, channels: LaneChannels): Promise<void> {
+  async #attach(queue: LaneQueue, channels: LaneChannels): Promise<void> {
     await queue.attach(channels).catch((error) => this.#note(error));
   }
 

@@ -3,7 +3,11 @@ import type { ConsumeMessage, Options } from 'amqplib';
 import type { IncomingEvent } from '../../contracts/domain-event.ts';
 import type { ChannelKey } from '../../contracts/ids.ts';
 import { type Publication, publicationHeaders } from '../../contracts/publication.ts';
-import type { Delivery } from '../port.ts';
+import { cacheRoutingKey } from '../../contracts/topology.ts';
+import type { CachedPublication, Delivery } from '../port.ts';
+
+/** Milliseconds since 1970: the `timestamp` property of AMQP counts whole seconds. */
+export const publishedAtHeader = 'x-published-at';
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
@@ -60,8 +64,23 @@ export function toDelivery(message: ConsumeMessage, epoch: number): Delivery {
   };
 }
 
-export function publicationProperties(publication: Publication): Options.Publish {
+/** 0 where whoever published it did not say. */
+export function publishedAtMs(message: ConsumeMessage): number {
+  const headers = (message.properties.headers ?? {}) as Readonly<Record<string, unknown>>;
+  const value = Object.hasOwn(headers, publishedAtHeader) ? headers[publishedAtHeader] : undefined;
+  return typeof value === 'number' ? value : 0;
+}
+
+export function toCachedPublication(message: ConsumeMessage): CachedPublication {
+  const { key, channel, id, body } = toDelivery(message, 0);
+  return { key, channel, id, body, publishedAtMs: publishedAtMs(message) };
+}
+
+/** @param nowMs carried by what is cached, so that readers know its age */
+export function publicationProperties(publication: Publication, nowMs: number): Options.Publish {
   return {
+    // A blind copy: the stream gets the same message, and no queue learns of it.
+    ...(publication.cached === true ? { BCC: [cacheRoutingKey] } : {}),
     contentType: 'application/json',
     messageId: publication.id,
     // Session and edge queues hold nothing that must outlive the broker: transient messages cost it half.
@@ -77,6 +96,7 @@ export function publicationProperties(publication: Publication): Options.Publish
       ...(publication.tracestate === undefined
         ? {}
         : { [publicationHeaders.tracestate]: publication.tracestate }),
+      ...(publication.cached === true ? { [publishedAtHeader]: nowMs } : {}),
     },
   };
 }

@@ -1,33 +1,43 @@
 /**
  * The embedded broker: RabbitMQ's semantics in one process, for trying things out and for fast tests.
  *
- * It survives nothing: domain events, dead letters and parked sessions live as long as the process. Everything is bounded. Beyond
- * its bound a session's, an edge's or a bus member's queue drops the oldest messages, the dead-letter queue the oldest letters, and
- * of the parked sessions the oldest is dropped; domain events beyond theirs are refused to the publisher.
+ * It survives nothing: domain events, reports, dead letters, cached publications and parked sessions live as long as the process.
+ * Everything is bounded. Beyond its bound a session's, an edge's or a bus member's queue drops the oldest messages, the cache the
+ * oldest publications, a dead-letter queue the oldest letters, and of the parked sessions the oldest is dropped; a webhook queue
+ * dead-letters the oldest reports; domain events beyond theirs are refused to the publisher.
  */
 import { type TopologyNames, topologyNames } from '../../contracts/topology.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Broker } from '../port.ts';
+import { type Broker, webhookLifetimeMs } from '../port.ts';
 import { createChannelPublisher } from './channel-publisher.ts';
 import { Connection } from './connection.ts';
 import { createDomainEvents, type MemoryDomainEvents } from './domain-events.ts';
 import { createEdgeBus } from './edge-bus.ts';
 import { createEdgeQueues } from './edge-queues.ts';
 import { type BrokerCounts, Host } from './host.ts';
+import { createPublicationCache } from './publication-cache.ts';
 import type { DeadLetter } from './router-queue.ts';
 import { createSessionQueues } from './session-queues.ts';
+import { createWebhookQueues } from './webhook-queues.ts';
+import type { WebhookDeadLetter } from './webhook-reports.ts';
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
   readonly names?: TopologyNames;
   /** Events in the router's queue. Default 100,000. */
   readonly maxDomainEvents?: number;
-  /** Default 1,000. */
+  /** Of the router, and of webhooks. Default 1,000. */
   readonly maxDeadLetters?: number;
   /** Default 10,000. */
   readonly maxParkedSessions?: number;
   /** Unconfirmed publications per connection. Default 10,000. */
   readonly maxUnconfirmed?: number;
+  /** Frames of cached publications, in bytes. Default 64,000,000. */
+  readonly maxCachedBytes?: number;
+  /** Default `webhookLifetimeMs`. */
+  readonly webhookLifetimeMs?: number;
+  /** Reports that wait for one target. Default 10,000. */
+  readonly maxWebhookReports?: number;
 }
 
 /** One connection to an embedded broker. Routers and edges of a process may share it, or have one `peer` each. */
@@ -37,6 +47,8 @@ export interface MemoryBroker extends Broker {
   peer(): MemoryBroker;
   /** Refused events, oldest first. */
   deadLetters(): readonly DeadLetter[];
+  /** Reports that were given up, oldest first. */
+  webhookDeadLetters(): readonly WebhookDeadLetter[];
   /** What there is besides the durable topology, over all connections. */
   counts(): BrokerCounts;
   /** Breaks this connection; it is back a turn of the event loop later. */
@@ -45,7 +57,7 @@ export interface MemoryBroker extends Broker {
   setReachable(reachable: boolean): void;
   /**
    * `true` takes the broker away from all connections, `false` brings it back, as a restart: session and edge queues are lost,
-   * parked ones too; domain events and dead letters are kept.
+   * parked ones too; domain events, reports, dead letters and cached publications are kept.
    */
   setOutage(on: boolean): void;
   /** While on, publishers are refused and consumers go on. */
@@ -60,6 +72,9 @@ export function createMemoryBroker(options: MemoryBrokerOptions): MemoryBroker {
     maxDeadLetters: options.maxDeadLetters ?? 1_000,
     maxParkedSessions: options.maxParkedSessions ?? 10_000,
     maxUnconfirmed: options.maxUnconfirmed ?? 10_000,
+    maxCachedBytes: options.maxCachedBytes ?? 64_000_000,
+    webhookLifetimeMs: options.webhookLifetimeMs ?? webhookLifetimeMs,
+    maxWebhookReports: options.maxWebhookReports ?? 10_000,
   });
   return connect(host);
 }
@@ -72,6 +87,8 @@ function connect(host: Host): MemoryBroker {
     sessionQueues: createSessionQueues(connection),
     edgeQueues: createEdgeQueues(connection),
     edgeBus: createEdgeBus(connection),
+    publicationCache: createPublicationCache(connection),
+    webhookQueues: createWebhookQueues(connection),
     status: () => connection.status(),
     onStatus: (listener) => connection.onStatus(listener),
     async close() {
@@ -79,6 +96,7 @@ function connect(host: Host): MemoryBroker {
     },
     peer: () => connect(host),
     deadLetters: () => host.router.deadLetters(),
+    webhookDeadLetters: () => host.webhooks.deadLetters(),
     counts: () => host.counts(),
     interrupt() {
       connection.setReachable(false);

@@ -3,11 +3,13 @@ import type { Publication } from '../../contracts/publication.ts';
 import type { TopologyNames } from '../../contracts/topology.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { BusMessage } from '../port.ts';
+import { CacheLog } from './cache-log.ts';
 import { ContinuityQueues } from './continuity-queues.ts';
 import { TopicExchange } from './exchange.ts';
 import { Queue } from './queue.ts';
 import { RouterQueue } from './router-queue.ts';
 import { createTurns, type Turns } from './turns.ts';
+import { WebhookReports } from './webhook-reports.ts';
 
 export interface HostOptions {
   readonly names: TopologyNames;
@@ -16,6 +18,9 @@ export interface HostOptions {
   readonly maxDeadLetters: number;
   readonly maxParkedSessions: number;
   readonly maxUnconfirmed: number;
+  readonly maxCachedBytes: number;
+  readonly webhookLifetimeMs: number;
+  readonly maxWebhookReports: number;
 }
 
 /** What the broker holds besides its durable topology; all zero when nobody uses it. */
@@ -35,6 +40,8 @@ export class Host {
   readonly edges = new TopicExchange<Queue<BusMessage>>();
   readonly router: RouterQueue;
   readonly continuity: ContinuityQueues;
+  readonly cache: CacheLog;
+  readonly webhooks: WebhookReports;
   /** Queues that end with their connection. */
   readonly #exclusive = new Set<{ readonly consumed: boolean }>();
   #lastEpoch = 0;
@@ -47,6 +54,8 @@ export class Host {
     this.maxUnconfirmed = options.maxUnconfirmed;
     this.router = new RouterQueue(this.turns, options);
     this.continuity = new ContinuityQueues(this.turns, this.channels, options);
+    this.cache = new CacheLog(options);
+    this.webhooks = new WebhookReports(this.turns, options);
   }
 
   get outage(): boolean {
@@ -57,7 +66,7 @@ export class Host {
     return this.#alarm;
   }
 
-  /** As a restart of the broker: connections break, and of all queues only the router's keeps what it holds. */
+  /** As a restart of the broker: connections break, and session and edge queues lose what they hold. */
   setOutage(on: boolean): void {
     if (on === this.#outage) return;
     this.#outage = on;
@@ -93,7 +102,12 @@ export class Host {
     return {
       queues: this.#exclusive.size + this.continuity.size,
       bindings: this.channels.bindings + this.edges.bindings,
-      consumers: consumed + this.continuity.consumers + this.router.consumers,
+      consumers:
+        consumed +
+        this.continuity.consumers +
+        this.router.line.length +
+        this.cache.readers +
+        this.webhooks.consumers,
     };
   }
 

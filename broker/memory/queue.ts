@@ -18,6 +18,7 @@ export interface QueueConsumer<M> {
 export class Queue<M> {
   readonly #turns: Turns;
   readonly #maxLength: number;
+  readonly #dropped: (message: M) => void;
   #ready: (Entry<M> | undefined)[] = [];
   /** Where `#ready` begins: shifting an array moves all that is behind. */
   #head = 0;
@@ -27,10 +28,14 @@ export class Queue<M> {
   #lastTag = 0;
   #draining = false;
 
-  /** @param maxLength ready messages; beyond it the oldest are dropped. What a consumer has in hand does not count. */
-  constructor(turns: Turns, maxLength: number) {
+  /**
+   * @param maxLength ready messages; beyond it the oldest are dropped. What a consumer has in hand does not count.
+   * @param dropped called for each message that was dropped so
+   */
+  constructor(turns: Turns, maxLength: number, dropped: (message: M) => void = () => undefined) {
     this.#turns = turns;
     this.#maxLength = maxLength;
+    this.#dropped = dropped;
   }
 
   push(message: M): void {
@@ -68,6 +73,16 @@ export class Queue<M> {
     if (this.#unacknowledged.delete(tag)) this.#drainLater();
   }
 
+  /** The oldest message that waits. */
+  get head(): M | undefined {
+    return this.#ready[this.#head]?.message;
+  }
+
+  /** Takes the oldest message that waits out of the queue. */
+  removeHead(): void {
+    this.#shift();
+  }
+
   get ready(): number {
     return this.#ready.length - this.#head;
   }
@@ -87,7 +102,10 @@ export class Queue<M> {
   }
 
   #dropHead(): void {
-    while (this.ready > this.#maxLength + this.#credit()) this.#shift();
+    while (this.ready > this.#maxLength + this.#credit()) {
+      const entry = this.#shift();
+      if (entry !== undefined) this.#dropped(entry.message);
+    }
   }
 
   #shift(): Entry<M> | undefined {

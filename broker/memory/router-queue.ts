@@ -1,6 +1,7 @@
 /** The router's queue: one total order, one active consumer of those in line, and the dead letters. */
 import type { IncomingEvent } from '../../contracts/domain-event.ts';
 import type { Refusal } from '../../contracts/errors.ts';
+import { ConsumerLine } from './consumer-line.ts';
 import { TopicExchange } from './exchange.ts';
 import { Queue } from './queue.ts';
 import type { Turns } from './turns.ts';
@@ -13,12 +14,6 @@ export interface DeadLetter {
   readonly refusal: Refusal;
 }
 
-/** A consumer in line. */
-export interface RouterConsumer {
-  /** It is the active one now: it may consume the queue until it leaves. */
-  activate(queue: Queue<StoredEvent>): void;
-}
-
 export interface RouterQueueBounds {
   /** Events in the queue; more are refused to their publishers. */
   readonly maxDomainEvents: number;
@@ -27,15 +22,16 @@ export interface RouterQueueBounds {
 }
 
 export class RouterQueue {
+  readonly line: ConsumerLine<StoredEvent>;
   readonly #queue: Queue<StoredEvent>;
   readonly #exchange = new TopicExchange<Queue<StoredEvent>>();
   readonly #bounds: RouterQueueBounds;
-  readonly #line: RouterConsumer[] = [];
-  readonly #wanted = new Map<RouterConsumer, readonly string[]>();
+  readonly #wanted = new Map<object, readonly string[]>();
   readonly #deadLetters: DeadLetter[] = [];
 
   constructor(turns: Turns, bounds: RouterQueueBounds) {
     this.#queue = new Queue(turns, Number.POSITIVE_INFINITY);
+    this.line = new ConsumerLine(this.#queue);
     this.#bounds = bounds;
   }
 
@@ -52,7 +48,7 @@ export class RouterQueue {
    * Binds the patterns that this consumer wants, then unbinds those that no consumer wants any more. Bindings outlive their
    * consumers: the queue goes on collecting while no router runs.
    */
-  bind(consumer: RouterConsumer, patterns: readonly string[]): void {
+  bind(consumer: object, patterns: readonly string[]): void {
     this.#wanted.set(consumer, patterns);
     for (const pattern of patterns) this.#exchange.bind(pattern, this.#queue);
     const wanted = new Set([...this.#wanted.values()].flat());
@@ -62,25 +58,8 @@ export class RouterQueue {
   }
 
   /** The consumer has no say in the bindings any more. */
-  release(consumer: RouterConsumer): void {
+  release(consumer: object): void {
     this.#wanted.delete(consumer);
-  }
-
-  join(consumer: RouterConsumer): void {
-    if (this.#line.includes(consumer)) return;
-    this.#line.push(consumer);
-    if (this.#line.length === 1) consumer.activate(this.#queue);
-  }
-
-  /** Events that the consumer has not settled go back to the head, in order, and the next in line is active. */
-  leave(consumer: RouterConsumer): void {
-    const at = this.#line.indexOf(consumer);
-    if (at < 0) return;
-    this.#line.splice(at, 1);
-    if (at > 0) return;
-    this.#queue.cancel();
-    this.#queue.requeue();
-    this.#line[0]?.activate(this.#queue);
   }
 
   deadLetter(event: StoredEvent, refusal: Refusal): void {
@@ -90,9 +69,5 @@ export class RouterQueue {
 
   deadLetters(): readonly DeadLetter[] {
     return [...this.#deadLetters];
-  }
-
-  get consumers(): number {
-    return this.#line.length;
   }
 }

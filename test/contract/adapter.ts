@@ -19,7 +19,13 @@ import { eventually } from '../support/eventually.ts';
 
 export interface BrokerAdapter {
   readonly name: string;
-  create(): Promise<BrokerUnderTest>;
+  create(bounds?: Bounds): Promise<BrokerUnderTest>;
+}
+
+/** What a test sets lower than the default, so as to reach it. */
+export interface Bounds {
+  readonly webhookLifetimeMs?: number;
+  readonly maxWebhookReports?: number;
 }
 
 /** One broker with nothing in it, seen from several processes. */
@@ -31,6 +37,7 @@ export interface BrokerUnderTest {
   /** Publishes a domain event as a foreign AMQP client would, with whatever it likes. */
   publishRaw(event: RawEvent): Promise<void>;
   deadLetters(): Promise<readonly DeadEvent[]>;
+  webhookDeadLetters(): Promise<readonly DeadReport[]>;
   /** Breaks the connection of `broker`, which comes back by itself. Peers notice nothing. */
   interrupt(): Promise<void>;
   /** Breaks the connection of `broker` and keeps it away until `reconnect`. */
@@ -38,6 +45,8 @@ export interface BrokerUnderTest {
   reconnect(): Promise<void>;
   /** A key for a continuity session that nobody else uses. */
   sessionKey(): string;
+  /** A webhook target that nobody else uses. */
+  webhookTarget(): string;
   /** Closes everything and deletes what was declared. */
   dispose(): Promise<void>;
 }
@@ -62,11 +71,16 @@ export interface DeadEvent {
   readonly reason: string;
 }
 
+export interface DeadReport {
+  readonly body: string;
+  readonly reason: string;
+}
+
 /** A fresh broker for each test of the suite that calls it. */
-export function useBroker(adapter: BrokerAdapter): () => BrokerUnderTest {
+export function useBroker(adapter: BrokerAdapter, bounds: Bounds = {}): () => BrokerUnderTest {
   let current: BrokerUnderTest | undefined;
   beforeEach(async () => {
-    current = await adapter.create();
+    current = await adapter.create(bounds);
   });
   afterEach(async () => {
     await current?.dispose();

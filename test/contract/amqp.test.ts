@@ -1,120 +1,19 @@
 /** The AMQP adapter keeps the promises of broker/port.ts on a real RabbitMQ, and those that only a network can break. */
-import { randomBytes } from 'node:crypto';
 import { assert } from 'chai';
-import { type AmqpOptions, connectAmqp } from '../../broker/amqp/broker.ts';
-import type { Broker } from '../../broker/port.ts';
-import { topologyNames } from '../../contracts/topology.ts';
-import { delay, systemClock } from '../../runtime/clock.ts';
-import { createLog } from '../../runtime/log.ts';
-import { brokerUrl, connectToBroker, deleteTopology, uniquePrefix } from '../support/broker.ts';
+import type { AmqpOptions } from '../../broker/amqp/broker.ts';
 import { eventually } from '../support/eventually.ts';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
-import {
-  type BrokerAdapter,
-  type BrokerUnderTest,
-  type DeadEvent,
-  keyOf,
-  publication,
-  Recorder,
-  range,
-  rejectionOf,
-} from './adapter.ts';
+import { type BrokerAdapter, keyOf, publication, Recorder, range, rejectionOf } from './adapter.ts';
+import { type AmqpUnderTest, createUnderTest } from './amqp-under-test.ts';
 import { describeBroker } from './broker.ts';
 import { describeChannelPublisher } from './channel-publisher.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
+import { describePublicationCache } from './publication-cache.ts';
 import { describeSessionQueues } from './session-queues.ts';
+import { describeWebhookQueues } from './webhook-queues.ts';
 
-interface AmqpUnderTest extends BrokerUnderTest {
-  /** The network between `broker` and RabbitMQ. */
-  readonly proxy: TcpProxy;
-}
-
-async function createUnderTest(options: Partial<AmqpOptions> = {}): Promise<AmqpUnderTest> {
-  const target = new URL(brokerUrl);
-  const proxy = await startTcpProxy({ host: target.hostname, port: Number(target.port || '5672') });
-  const proxied = new URL(brokerUrl);
-  proxied.hostname = '127.0.0.1';
-  proxied.port = String(proxy.port);
-  const names = topologyNames(uniquePrefix());
-  const opened: Broker[] = [];
-  const sessionKeys: string[] = [];
-  const open = async (url: string) => {
-    const broker = connectAmqp({
-      urls: [url],
-      names,
-      clock: systemClock,
-      log: createLog('silent'),
-      heartbeatSeconds: 5,
-      confirmTimeoutMs: 5_000,
-      connectionName: 'warren test',
-      backoff: { minimumMs: 10, maximumMs: 100 },
-      ...options,
-    });
-    opened.push(broker);
-    await eventually(() => assert.deepEqual(broker.status(), { ready: true }));
-    return broker;
-  };
-  const admin = await connectToBroker();
-  const broker = await open(proxied.href);
-  const publisher = await admin.createConfirmChannel();
-  return {
-    broker,
-    proxy,
-    peer: () => open(brokerUrl),
-    async publishRaw({ routingKey, body, ...properties }) {
-      publisher.publish(names.domainEvents, routingKey, body, properties);
-      await publisher.waitForConfirms();
-    },
-    async deadLetters() {
-      const channel = await admin.createChannel();
-      const letters: DeadEvent[] = [];
-      for (;;) {
-        const message = await channel.get(names.routerDeadLetters);
-        if (message === false) break;
-        const headers: Readonly<Record<string, unknown>> = message.properties.headers ?? {};
-        letters.push({
-          routingKey: String(headers['x-warren-routing-key']),
-          body: message.content,
-          headers,
-          messageId: String(message.properties.messageId),
-          contentType: String(message.properties.contentType),
-          reason: String(headers['x-warren-reason']),
-        });
-      }
-      // They go back to the queue with the channel.
-      await channel.close();
-      return letters;
-    },
-    async interrupt() {
-      proxy.cut();
-    },
-    async cutOff() {
-      proxy.setMode('refuse');
-      proxy.cut();
-    },
-    async reconnect() {
-      proxy.setMode('pass');
-    },
-    sessionKey() {
-      const key = randomBytes(18).toString('base64url');
-      sessionKeys.push(key);
-      return key;
-    },
-    async dispose() {
-      proxy.setMode('pass');
-      // One that does not close must not keep the others, or what was declared, from going.
-      const closing = Promise.allSettled(opened.map((each) => each.close()));
-      await Promise.race([closing, delay(systemClock, 5_000)]);
-      await proxy.close();
-      await deleteTopology(admin, names, sessionKeys);
-      await admin.close();
-    },
-  };
-}
-
-const amqp: BrokerAdapter = { name: 'amqp', create: () => createUnderTest() };
+const amqp: BrokerAdapter = { name: 'amqp', create: (bounds) => createUnderTest(bounds) };
 
 describe('the AMQP adapter', function () {
   this.timeout(20_000);
@@ -124,6 +23,8 @@ describe('the AMQP adapter', function () {
   describeSessionQueues(amqp);
   describeEdgeQueues(amqp);
   describeEdgeBus(amqp);
+  describePublicationCache(amqp);
+  describeWebhookQueues(amqp);
 
   describe('amqp: on a network that has gone silent', () => {
     let current: AmqpUnderTest | undefined;

@@ -129,7 +129,7 @@ export function describeBroker(adapter: BrokerAdapter): void {
     });
 
     it('rejects with closed what waits for the broker when it is closed', async () => {
-      const { broker, cutOff } = current();
+      const { broker, cutOff, webhookTarget } = current();
       const session = await broker.sessionQueues.open(plain, new Recorder());
       await cutOff();
       await eventually(() => assert.isFalse(broker.status().ready));
@@ -138,6 +138,12 @@ export function describeBroker(adapter: BrokerAdapter): void {
         session.bind(keyOf('room')),
         broker.edgeQueues.open({ edgeId: edgeId('edge-a'), maxLength: 100 }, new Recorder()),
         broker.edgeBus.join(edgeId('edge-a'), silentMember),
+        broker.publicationCache.follow({ published: () => undefined }),
+        broker.webhookQueues.consume({
+          target: webhookTarget(),
+          prefetch: 1,
+          handle: async () => ({ kind: 'done' }),
+        }),
       ].map(rejectionOf);
       await broker.close();
       for (const error of await Promise.all(waiting)) assert.equal(error.code, 'closed');

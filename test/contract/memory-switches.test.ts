@@ -1,7 +1,7 @@
 /** What the embedded broker has beyond the port: its bounds, and the switches that simulate a broker in trouble. */
 import { assert } from 'chai';
 import { createMemoryBroker, type MemoryBrokerOptions } from '../../broker/memory/broker.ts';
-import type { Outcome } from '../../broker/port.ts';
+import { type Outcome, webhookLifetimeMs } from '../../broker/port.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { createManualClock } from '../support/manual-clock.ts';
@@ -124,6 +124,124 @@ describe('createMemoryBroker', () => {
     const letters = broker.deadLetters().map((letter) => letter.event.body.toString('utf8'));
     assert.deepEqual(letters, ['2', '3', '4']);
     await broker.close();
+  });
+
+  it('keeps the newest cached publications, up to its bound in bytes and a day, on its clock', async () => {
+    const clock = createManualClock();
+    const size = publication('room', '0').body.length;
+    const broker = create({ clock, maxCachedBytes: 3 * size });
+    const kept = async () => {
+      const ids: string[] = [];
+      const following = await broker.publicationCache.follow({
+        published: ({ id }) => ids.push(id),
+      });
+      await following.close();
+      return ids;
+    };
+    for (const n of range(4)) {
+      await broker.channelPublisher.publish(publication('room', String(n), { cached: true }));
+      clock.advance(1_000);
+    }
+    assert.deepEqual(await kept(), ['1', '2', '3']);
+    clock.advance(24 * 60 * 60_000 - 3_000);
+    assert.deepEqual(await kept(), ['1', '2', '3']);
+    clock.advance(1);
+    assert.deepEqual(await kept(), ['2', '3']);
+    clock.advance(2_000);
+    assert.isEmpty(await kept());
+    assert.deepEqual(broker.counts(), nothing);
+    await broker.close();
+  });
+
+  it('goes on with what is kept where a follower was away for longer than that', async () => {
+    const broker = create({ maxCachedBytes: 2 * publication('room', '0').body.length });
+    const ids: string[] = [];
+    const peer = broker.peer();
+    const following = await broker.publicationCache.follow({ published: ({ id }) => ids.push(id) });
+    broker.setReachable(false);
+    for (const n of range(5)) {
+      await peer.channelPublisher.publish(publication('room', String(n), { cached: true }));
+    }
+    broker.setReachable(true);
+    await following.caughtUp();
+    assert.deepEqual(ids, ['3', '4']);
+    await broker.close();
+    await peer.close();
+  });
+
+  it('keeps cached publications, reports and their dead letters in an outage', async () => {
+    const clock = createManualClock();
+    const broker = create({ clock });
+    const ids: string[] = [];
+    const follow = () => broker.publicationCache.follow({ published: ({ id }) => ids.push(id) });
+    await follow();
+    await broker.channelPublisher.publish(publication('room', '1', { cached: true }));
+    await broker.webhookQueues.publish('given-up', Buffer.from('0'));
+    clock.advance(webhookLifetimeMs);
+    await broker.webhookQueues.publish('target', Buffer.from('1'));
+    broker.setOutage(true);
+    const error = await rejectionOf(broker.webhookQueues.publish('target', Buffer.from('2')));
+    assert.equal(error.code, 'broker_unavailable');
+    broker.setOutage(false);
+    await (await follow()).close();
+    assert.deepEqual(ids, ['1', '1']);
+    const bodies: string[] = [];
+    await broker.webhookQueues.consume({
+      target: 'target',
+      prefetch: 1,
+      async handle({ body }) {
+        bodies.push(body.toString('utf8'));
+        return { kind: 'done' };
+      },
+    });
+    await eventually(() => assert.deepEqual(bodies, ['1']));
+    assert.deepEqual(
+      broker.webhookDeadLetters().map(({ target, reason }) => [target, reason]),
+      [['given-up', 'expired']],
+    );
+    await broker.close();
+    assert.deepEqual(broker.counts(), nothing);
+  });
+
+  it('keeps the newest dead letters of webhooks, up to its bound, and no timer once nothing waits', async () => {
+    const clock = createManualClock();
+    const broker = create({ clock, maxDeadLetters: 3, webhookLifetimeMs: 1_000 });
+    for (const n of range(5)) {
+      await broker.webhookQueues.publish('target', Buffer.from(String(n)));
+      clock.advance(100);
+    }
+    clock.advance(599);
+    assert.deepEqual(
+      broker.webhookDeadLetters().map(({ body }) => body.toString('utf8')),
+      ['0'],
+    );
+    clock.advance(1_000);
+    assert.deepEqual(
+      broker.webhookDeadLetters().map(({ body }) => body.toString('utf8')),
+      ['2', '3', '4'],
+    );
+    assert.equal(clock.pendingTimers, 0);
+    await broker.close();
+  });
+
+  it('hands reports to a consumer whose queue was empty while it was away', async () => {
+    const broker = create();
+    const peer = broker.peer();
+    const bodies: string[] = [];
+    await broker.webhookQueues.consume({
+      target: 'target',
+      prefetch: 1,
+      async handle({ body }) {
+        bodies.push(body.toString('utf8'));
+        return { kind: 'done' };
+      },
+    });
+    broker.setReachable(false);
+    await peer.webhookQueues.publish('target', Buffer.from('1'));
+    broker.setReachable(true);
+    await eventually(() => assert.deepEqual(bodies, ['1']));
+    await broker.close();
+    await peer.close();
   });
 
   it('refuses domain events beyond its bound, and takes them again when there is room', async () => {

@@ -8,12 +8,14 @@ import { describeChannelPublisher } from './channel-publisher.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
+import { describePublicationCache } from './publication-cache.ts';
 import { describeSessionQueues } from './session-queues.ts';
+import { describeWebhookQueues } from './webhook-queues.ts';
 
 const memory: BrokerAdapter = {
   name: 'memory',
-  async create(): Promise<BrokerUnderTest> {
-    const broker = createMemoryBroker({ clock: systemClock });
+  async create(bounds = {}): Promise<BrokerUnderTest> {
+    const broker = createMemoryBroker({ clock: systemClock, ...bounds });
     const admin = broker.peer();
     const opened: MemoryBroker[] = [broker, admin];
     return {
@@ -30,6 +32,12 @@ const memory: BrokerAdapter = {
           reason: `${refusal.code}: ${refusal.text}`,
         }));
       },
+      async webhookDeadLetters() {
+        return broker.webhookDeadLetters().map(({ body, reason }) => ({
+          body: body.toString('utf8'),
+          reason,
+        }));
+      },
       async interrupt() {
         broker.interrupt();
       },
@@ -40,6 +48,7 @@ const memory: BrokerAdapter = {
         broker.setReachable(true);
       },
       sessionKey: () => randomBytes(18).toString('base64url'),
+      webhookTarget: () => randomBytes(9).toString('base64url'),
       async dispose() {
         for (const each of opened) await each.close();
       },
@@ -55,4 +64,6 @@ describe('the embedded broker', function () {
   describeSessionQueues(memory);
   describeEdgeQueues(memory);
   describeEdgeBus(memory);
+  describePublicationCache(memory);
+  describeWebhookQueues(memory);
 });
