@@ -8,8 +8,10 @@ export interface ChannelRuleName {
   readonly source: string;
   /** Names of the parameters, in order; each is text to the rule's condition. */
   readonly parameters: readonly string[];
-  /** True where every channel of this form is a presence channel; else every one is private. */
+  /** True where every channel of this form is a presence channel. */
   readonly presence: boolean;
+  /** True where the form is one of public channels; it then matches no others, whatever its parameters may stand for. */
+  readonly public: boolean;
   /**
    * The parameters of a channel name that has this form, on an object without a prototype; `undefined` for any other.
    *
@@ -54,10 +56,12 @@ const anything = '\u0000';
 
 /**
  * @param maxLength of a channel name, from the limits of the app
+ * @param publicToo the rule sets something that public channels have too; else their names are refused
  */
 export function compileChannelRuleName(
   source: string,
   maxLength: number,
+  publicToo = false,
 ): Result<ChannelRuleName, ChannelRuleNameError> {
   const parsed = parseParts(source);
   if (!parsed.ok) return parsed;
@@ -74,7 +78,8 @@ export function compileChannelRuleName(
       'users sign in instead',
     );
   }
-  if (!channel.value.requiresAuthorization) {
+  const isPublic = !channel.value.requiresAuthorization;
+  if (isPublic && !publicToo) {
     return bad(
       0,
       'is a public channel, so nobody would ask this rule',
@@ -86,7 +91,9 @@ export function compileChannelRuleName(
     source,
     parameters,
     presence: channel.value.kind === 'presence',
+    public: isPublic,
     match: (name) => {
+      if (isPublic && !isPublicName(name)) return undefined;
       const values = matchParts(parts, name);
       if (values === undefined) return undefined;
       const named = Object.create(null) as Record<string, string>;
@@ -94,8 +101,15 @@ export function compileChannelRuleName(
       return named;
     },
     covers: (other) =>
+      other.public === isPublic &&
       matchParts(parts, other.source.replace(/\{[^{}]*\}/g, anything)) !== undefined,
   });
+}
+
+/** `{kind}-chat` can be read as `private-chat`: a rule that anybody may write for a public channel must not reach that. */
+function isPublicName(name: string): boolean {
+  const channel = parseChannel(name);
+  return channel.ok && !channel.value.requiresAuthorization;
 }
 
 function parseParts(source: string): Result<readonly Part[], ChannelRuleNameError> {

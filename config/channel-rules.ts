@@ -1,5 +1,5 @@
 /** The rules under `channels`, checked for meaning: names, conditions, and rules that can never be reached. */
-import type { ChannelRule } from '../contracts/warren-config.ts';
+import type { ChannelRule, DeliveryRule } from '../contracts/warren-config.ts';
 import { type Apps, appOfRule } from './apps.ts';
 import { allowVariables, type ChannelRuleName, compileChannelRuleName } from './channel-rule.ts';
 import { compileExpression } from './expression.ts';
@@ -12,6 +12,7 @@ interface RawChannelRule {
   readonly name: string;
   readonly allow?: string;
   readonly presenceGraceMs?: number;
+  readonly delivery?: DeliveryRule;
 }
 
 export interface ChannelRules {
@@ -37,7 +38,11 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
     const { app, problem } = appOfRule(source, path, rule.app, apps);
     if (problem !== undefined) problems.push(problem);
     if (rule.name === undefined) continue;
-    const name = compileChannelRuleName(rule.name, app?.limits.channelNameLength ?? 200);
+    const name = compileChannelRuleName(
+      rule.name,
+      app?.limits.channelNameLength ?? 200,
+      rule.delivery !== undefined && rule.allow === undefined,
+    );
     if (!name.ok) {
       problems.push(source.problem([...path, 'name'], name.error.message, name.error));
       continue;
@@ -53,7 +58,7 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
       problems.push(
         source.problem(
           [...path, 'presenceGraceMs'],
-          'is for presence channels, and this name is of private ones',
+          `is for presence channels, and this name is of ${name.value.public ? 'public' : 'private'} ones`,
           {
             at: 'key',
             cure: 'begin the name with presence-, or remove the key',
@@ -82,6 +87,7 @@ export function readChannelRules(source: Source, shape: ShapeCheck, apps: Apps):
       name: rule.name,
       ...(rule.allow === undefined ? {} : { allow: rule.allow }),
       ...(rule.presenceGraceMs === undefined ? {} : { presenceGraceMs: rule.presenceGraceMs }),
+      ...(rule.delivery === undefined ? {} : { delivery: rule.delivery }),
     });
   }
   return { rules, problems };

@@ -9,7 +9,6 @@ const laterKeys: ReadonlySet<string> = new Set([
   'events[].disconnect',
   'events[].unsubscribe',
   'channels[].authorizer',
-  'channels[].delivery',
   'channels[].member',
   'auth.jwt.jwksUri',
 ]);
@@ -17,7 +16,7 @@ const laterKeys: ReadonlySet<string> = new Set([
 /** Keys that stand for another one: with them, the other one is not missing. */
 const insteadOf: Readonly<Record<string, readonly string[]>> = {
   'events[].to': ['disconnect', 'unsubscribe'],
-  'channels[].allow': ['authorizer', 'delivery', 'member'],
+  'channels[].allow': ['authorizer', 'member'],
   'auth.jwt.secret': ['jwksUri'],
 };
 

@@ -228,10 +228,11 @@ function ruleWithoutEffect(
   const misspelt = siblings.some(
     (name) =>
       part.properties?.[name] === undefined &&
-      nearest(name, ['allow', 'presenceGraceMs']) !== undefined,
+      nearest(name, ['allow', 'presenceGraceMs', 'delivery']) !== undefined,
   );
   if (misspelt) return undefined;
-  return source.problem(path, 'has neither "allow" nor "presenceGraceMs", so it sets nothing', {
+  const message = 'has none of "allow", "presenceGraceMs" and "delivery", so it sets nothing';
+  return source.problem(path, message, {
     cure: "say who may subscribe, for example  allow: 'room in claims.rooms'",
   });
 }

@@ -23,7 +23,7 @@ export function directoryKeyText(key: DirectoryKey): string {
   }
 }
 
-/** `undefined` for text that `directoryKeyText` does not make. */
+/** `undefined` for text that `directoryKeyText` does not make: two texts for one key would be two sums. */
 export function parseDirectoryKey(text: string): DirectoryKey | undefined {
   let parts: unknown;
   try {
@@ -32,7 +32,11 @@ export function parseDirectoryKey(text: string): DirectoryKey | undefined {
     return undefined;
   }
   if (!Array.isArray(parts) || !parts.every((part) => typeof part === 'string')) return undefined;
-  const [kind, app, ...rest] = parts as string[];
+  const key = keyOf(parts);
+  return key !== undefined && directoryKeyText(key) === text ? key : undefined;
+}
+
+function keyOf([kind, app, ...rest]: readonly string[]): DirectoryKey | undefined {
   const [first = '', second = ''] = rest;
   if (kind === 'channel' && rest.length === 1) {
     return { kind, app: app as AppId, channel: first as ChannelName };

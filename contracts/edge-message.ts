@@ -64,12 +64,25 @@ export interface RosterVersions {
  */
 export interface DirectoryReport {
   readonly type: 'directory-report';
+  /** What the sender reported to the receiver before is void: it holds nothing but what follows from here on. */
+  readonly fresh: boolean;
   readonly entries: readonly (readonly [
     key: string,
     count: number,
     watch: boolean,
     known: boolean,
   ])[];
+}
+
+/**
+ * Keys that have been announced as present and not as gone, with the last total that it told, from the edge that owned them to the
+ * one that owns them now. What is not among them was not announced.
+ */
+export interface DirectoryHandover {
+  readonly type: 'directory-handover';
+  readonly entries: readonly (readonly [key: string, total: number | null])[];
+  /** How often it may still be passed on, where the receiver does not own a key either; 0 for what its new backup is told. */
+  readonly hops: number;
 }
 
 /** The sums of keys that the receiver watches. */
@@ -114,6 +127,14 @@ export interface Answer {
   readonly closed: number;
 }
 
+/** To all: a session with continuity has a connection here, made at `at` (ms since 1970). An older one elsewhere lets go. */
+export interface SessionClaim {
+  readonly type: 'session-claim';
+  /** Digest of the session id. */
+  readonly key: string;
+  readonly at: number;
+}
+
 export type EdgeMessage =
   | Hello
   | Bye
@@ -122,17 +143,22 @@ export type EdgeMessage =
   | RosterAsk
   | RosterVersions
   | DirectoryReport
+  | DirectoryHandover
   | DirectoryTotals
   | Ask
-  | Answer;
+  | Answer
+  | SessionClaim;
 
 export function encodeEdgeMessage(message: EdgeMessage): Buffer {
   return Buffer.from(JSON.stringify(message), 'utf8');
 }
 
+/** Whatever has parts is sent in messages far below this; a larger one is nobody's, and parsing it would stop the process for long. */
+export const maxEdgeMessageBytes = 16 * 1_048_576;
+
 /** `undefined` for whatever is not one of the messages above, whole and of the right types. */
 export function decodeEdgeMessage(body: Buffer): EdgeMessage | undefined {
-  if (nestsDeeperThan(body, maxJsonDepth)) return undefined;
+  if (body.length > maxEdgeMessageBytes || nestsDeeperThan(body, maxJsonDepth)) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(body.toString('utf8'));
@@ -207,8 +233,16 @@ const checks: Readonly<Record<EdgeMessage['type'], Check>> = {
   }),
   'roster-ask': fields({ keys: listOf(isText) }),
   'roster-versions': fields({ entries: listOf(tuple(isText, isNumber, isNumber)) }),
-  'directory-report': fields({ entries: listOf(tuple(isText, isNumber, isBoolean, isBoolean)) }),
+  'directory-report': fields({
+    fresh: isBoolean,
+    entries: listOf(tuple(isText, isNumber, isBoolean, isBoolean)),
+  }),
+  'directory-handover': fields({
+    entries: listOf(tuple(isText, orNull(isNumber))),
+    hops: isNumber,
+  }),
   'directory-totals': fields({ entries: listOf(tuple(isText, isNumber)) }),
+  'session-claim': fields({ key: isText, at: isNumber }),
   ask: fields({ id: isNumber, question: isQuestion }),
   answer: fields({
     id: isNumber,

@@ -63,16 +63,24 @@ export interface EventRule {
   readonly except?: string;
 }
 
-/** Who may subscribe to the channels that a name pattern describes. */
+/** On which road a channel reaches its subscribers: `auto` lets the edge choose. */
+export type DeliveryRule = 'auto' | 'session' | 'edge';
+
+/** Who may subscribe to the channels that a name pattern describes, and how these are delivered. */
 export interface ChannelRule {
   readonly index: number;
   readonly app: AppId;
-  /** A channel name with `{parameters}`; each stands for one or more characters other than a dot. */
+  /**
+   * A channel name with `{parameters}`; each stands for one or more characters other than a dot. That of a public channel only on a
+   * rule without `allow`; it then matches public channels alone.
+   */
   readonly name: string;
   /** CEL over `claims`, `user` and the parameters; an error counts as no. Absent: nobody is allowed by this rule. */
   readonly allow?: string;
-  /** How long a member of a presence channel may be away before it counts as gone, 0 to 60,000; default 0. A rule has this or `allow`, or both. */
+  /** How long a member of a presence channel may be away before it counts as gone, 0 to 60,000; default 0. */
   readonly presenceGraceMs?: number;
+  /** `session`: by a queue per connection; `edge`: by the queue that all of an edge share. Default `auto`. A rule has at least one of `allow`, `presenceGraceMs` and this. */
+  readonly delivery?: DeliveryRule;
 }
 
 export interface AuthConfig {

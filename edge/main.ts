@@ -1,6 +1,6 @@
 /** The edge role: puts its parts together, and stops them in the right order. It is given its broker and chooses none. */
 import type { Broker } from '../broker/port.ts';
-import type { EdgeId } from '../contracts/ids.ts';
+import type { EdgeId, SocketId } from '../contracts/ids.ts';
 import { type CloseCode, closeCodes } from '../contracts/pusher/close-codes.ts';
 import type { WebhookEvent } from '../contracts/pusher/webhook.ts';
 import { fail, type Result } from '../contracts/result.ts';
@@ -14,6 +14,7 @@ import { createApi } from './api/app.ts';
 import { ApiEvents } from './api/rate-limit.ts';
 import { type App, Apps } from './apps.ts';
 import { Clients } from './channels/clients.ts';
+import { Continuities, firstOfSocketId } from './channels/continuity.ts';
 import { Figures } from './channels/figures.ts';
 import { LastEvents } from './channels/last-events.ts';
 import { localState } from './channels/local-state.ts';
@@ -23,6 +24,11 @@ import { Replay } from './channels/replay.ts';
 import { ChannelRules } from './channels/rules.ts';
 import { Users } from './channels/users.ts';
 import { type ClusterTimings, joinCluster } from './cluster/cluster.ts';
+import { PingPacer } from './delivery/ping-pacer.ts';
+import { maxAttachBacklog } from './delivery/policy.ts';
+import { RoadLoad } from './delivery/road-load.ts';
+import { exposeRoads } from './delivery/roads-metrics.ts';
+import { SharedQueue } from './delivery/shared-queue.ts';
 import { closePaced } from './drain.ts';
 import { defaultServerLimits, startServer } from './server.ts';
 import { Connection, type ConnectionContext } from './socket/connection.ts';
@@ -44,6 +50,12 @@ export type EdgeSettings = Pick<
   | 'socketBufferBytes'
   | 'prefetch'
   | 'queueMaxLength'
+  | 'hotAfter'
+  | 'ownQueues'
+  | 'resumeWindowMs'
+  | 'sessionMaxLength'
+  | 'hotAfter'
+  | 'ownQueues'
   | 'webhookPrivateTargets'
 >;
 
@@ -52,6 +64,8 @@ export interface EdgeOptions {
     Broker,
     | 'channelPublisher'
     | 'sessionQueues'
+    | 'edgeQueues'
+    | 'edgeQueues'
     | 'edgeBus'
     | 'publicationCache'
     | 'webhookQueues'
@@ -108,6 +122,8 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     log,
     metrics,
     allowPrivate: settings.webhookPrivateTargets,
+    onStatus: (listener) => broker.onStatus(listener),
+    edgeId,
   });
   const emit = (app: AppConfig, event: WebhookEvent) => webhooks.emit(app, event);
 
@@ -121,6 +137,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     local: {
       load: () => local.load(),
       channels: (query) => local.channels(query),
+      sessionClaimed: (key, atMs, edge) => local.sessionClaimed(key, atMs, edge),
       terminate: (app, user) => local.terminate(app, user),
     },
     rooms: {
@@ -154,14 +171,41 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     presence,
     users,
     apiEventsLastSecond: (app) => apiEvents.lastSecond(app),
+    continuities: () => continuities,
+  });
+  const pacer = new PingPacer(clock);
+  const continuities: Continuities = new Continuities({
+    queues: broker.sessionQueues,
+    pacer,
+    clock,
+    log,
+    tally,
+    settings: {
+      prefetch: settings.prefetch,
+      maxLength: settings.sessionMaxLength,
+      windowMs: settings.resumeWindowMs,
+    },
+    edgeId,
+    claim: (key, atMs) => cluster.claimSession(key, atMs),
   });
   const lastEvents = new LastEvents({ cache: broker.publicationCache, clock, log });
+  const load = new RoadLoad();
+  const shared = new SharedQueue({
+    queues: broker.edgeQueues,
+    edgeId,
+    queueMaxLength: settings.queueMaxLength,
+    socketBufferBytes: settings.socketBufferBytes,
+    clock,
+    tally,
+  });
   const clients = new Clients(
     {
       registry,
       presence,
       figures,
       users,
+      rules,
+      continuities,
       replay: new Replay(lastEvents, emit),
       publisher: broker.channelPublisher,
       emit,
@@ -171,6 +215,13 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     },
     {
       queues: broker.sessionQueues,
+      shared,
+      load,
+      limits: {
+        hotAfter: settings.hotAfter,
+        ownQueues: settings.ownQueues,
+        attachBacklog: maxAttachBacklog,
+      },
       tally,
       prefetch: settings.prefetch,
       queueMaxLength: settings.queueMaxLength,
@@ -222,7 +273,8 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     }),
     admit,
     accept(webSocket, socket, handshake) {
-      const socketId = newSocketId(random, (id) => connections.has(id));
+      const isTaken = (id: SocketId) => connections.has(id);
+      const socketId = newSocketId(random, isTaken, firstOfSocketId(handshake));
       handshake.app.connections += 1;
       connections.add(new Connection(context, webSocket, socket, handshake, socketId));
     },
@@ -238,8 +290,11 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     users: () => users.size,
     edges: () => cluster.edges().length,
     cachedChannels: () => lastEvents.size,
+    sessions: () => continuities.size,
+
   });
   const periodMs = sweepPeriodMs(settings);
+  exposeRoads(metrics, load, shared);
   const stopSweep = connections.sweep(clock, periodMs);
   const stopUnproven = clock.every(periodMs, () => clients.sweep(clock.monotonicMs()));
   const stopWatching = broker.onStatus((status) => {
@@ -274,6 +329,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     server.destroy();
     stopSweep();
     stopUnproven();
+    pacer.stop();
     stopWatching();
     log.info({}, 'edge has stopped');
   }
@@ -285,6 +341,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       cluster.leave(),
       webhooks.stop(withinMs),
       lastEvents.close(),
+      shared.close(),
     ]);
     await Promise.race([parting, delay(clock, withinMs, over.signal)]);
     over.abort();

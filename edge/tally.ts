@@ -25,7 +25,7 @@ export class EdgeTally {
   /** Events written to sockets. */
   deliveries = 0;
   /** By reason: `late` (unsubscribed meanwhile), `excluded` (its own sender), `foreign` (another channel behind a
-   * hashed key), `covered` (a cache channel’s replay was newer). */
+   * hashed key), `covered` (a cache channel’s replay was newer), `repeated` (written on this socket before). */
   readonly dropped = new LabelledCount();
   /** Frames from clients, by kind; `invalid` for those that are none. */
   readonly frames = new LabelledCount();
@@ -33,6 +33,8 @@ export class EdgeTally {
   readonly errors = new LabelledCount();
   /** Connections refused or closed by this edge by close code; `client` for all that ended otherwise. */
   readonly closes = new LabelledCount();
+  /** Notices that a session lost something, by reason. */
+  readonly losses = new LabelledCount();
   /** HTTP answers, by status. */
   readonly http = new LabelledCount();
 }
@@ -46,6 +48,7 @@ export interface LiveFigures {
   users(): number;
   edges(): number;
   cachedChannels(): number;
+  sessions(): number;
 }
 
 /** Registers the edge's metrics. */
@@ -63,6 +66,7 @@ export function exposeTally(metrics: Metrics, tally: EdgeTally, live: LiveFigure
     byLabel(tally.frames, 'kind', metrics.counter('warren_frames_received_total', framesHelp)),
     byLabel(tally.errors, 'code', metrics.counter('warren_client_errors_total', errorsHelp)),
     byLabel(tally.closes, 'code', metrics.counter('warren_connections_closed_total', closesHelp)),
+    byLabel(tally.losses, 'reason', metrics.counter('warren_session_losses_total', lossesHelp)),
     byLabel(tally.http, 'status', metrics.counter('warren_http_requests_total', httpHelp)),
   ];
   let delivered = 0;
@@ -99,14 +103,17 @@ export function exposeTally(metrics: Metrics, tally: EdgeTally, live: LiveFigure
     'Cache channels of which this edge knows the last event.',
     () => live.cachedChannels(),
   );
+  metrics.gauge('warren_sessions', 'Open connections with continuity.', () => live.sessions());
 }
 
 const droppedHelp =
-  'Events not written: late (unsubscribed meanwhile), excluded (their own sender), foreign (must stay 0), covered (a cache channel’s replay was newer).';
+  'Events not written: late (unsubscribed meanwhile), excluded (their own sender), foreign (must stay 0), covered (a cache channel’s replay was newer), repeated (published twice under one id).';
 const framesHelp = 'Frames from clients by kind.';
 const errorsHelp = 'Error frames and refused subscriptions by code.';
 const closesHelp =
   'Ended connections by the close code this edge chose; "client" where it did not choose.';
+const lossesHelp =
+  'Sessions that were told of a gap, by reason: overflow (more came than a session holds), unknown (the broker lost it).';
 const httpHelp = 'HTTP answers by status.';
 
 function byLabel(count: LabelledCount, label: string, counter: Counter): () => void {

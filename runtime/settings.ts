@@ -132,13 +132,42 @@ export const settingsTable = {
     maximum: 1_000_000,
     doc: 'Messages that a connection queue holds while its client or its edge is behind; beyond it the oldest are dropped, and a plain connection is not told. A burst to one channel that the edges cannot keep up with must fit in here; the price is broker memory, up to this many messages for each connection that lags.',
   },
+  WARREN_HOT_AFTER: {
+    type: 'integer',
+    default: 8,
+    minimum: 1,
+    maximum: 1_000_000,
+    doc: 'From which subscriber on, counted per channel and edge, a plain connection is served from the one queue that all of an edge share instead of its own. 1: always; a large number: never for this reason. A message then costs the broker as much as for one subscriber, where each own queue costs about 50 µs of broker more; the price is that a client that falls behind cannot wait in the broker: beyond four times `WARREN_SOCKET_BUFFER_BYTES` it is closed with 4100. `delivery:` in warren.yaml decides it per channel.',
+  },
+  WARREN_OWN_QUEUES: {
+    type: 'integer',
+    default: 2_000,
+    minimum: 0,
+    maximum: 100_000,
+    doc: 'Own queues that an edge may have for plain connections; those beyond it share the queue of the edge. 0: all of them do. Each costs the broker some 25 KB and 3 ms to declare, and when an edge dies the broker is busy for about 0.7 ms per queue. Channels whose rule says `delivery: session` get theirs all the same.',
+  },
+  WARREN_RESUME_WINDOW_MS: {
+    type: 'integer',
+    unit: 'ms',
+    default: 120_000,
+    minimum: 1_000,
+    maximum: 3_600_000,
+    doc: 'How long the broker keeps what is published for a session with continuity (`/~s/<id>`) while its client is away. A longer window survives longer tunnels; the price is that every session that has left for good is collected for, up to `WARREN_SESSION_MAX_LENGTH` messages, until its window is over.',
+  },
+  WARREN_SESSION_MAX_LENGTH: {
+    type: 'integer',
+    default: 1_000,
+    minimum: 10,
+    maximum: 1_000_000,
+    doc: 'Messages that the queue of a session with continuity holds while its client is away or behind; beyond it the oldest are dropped and the client is told that it has a gap. Must be above `WARREN_PREFETCH`, since what was under way to the client goes back into it. The price is broker memory: up to this many messages for each session that is away.',
+  },
   WARREN_SOCKET_BUFFER_BYTES: {
     type: 'integer',
     unit: 'bytes',
     default: 1_048_576,
     minimum: 16_384,
     maximum: 1_073_741_824,
-    doc: 'Bytes buffered for one socket; beyond it the edge stops taking messages for it from the broker.',
+    doc: 'Bytes buffered for one socket; beyond it the edge stops taking messages for it from the broker. What comes by the queue that all of an edge share cannot be stopped for one socket: where four times as many bytes wait, it is closed with 4100.',
   },
   WARREN_SLOW_SOCKET_MS: {
     type: 'integer',
@@ -230,6 +259,11 @@ export interface Settings {
   readonly drainMs: number;
   readonly prefetch: number;
   readonly queueMaxLength: number;
+  readonly hotAfter: number;
+  readonly ownQueues: number;
+  readonly resumeWindowMs: number;
+  /** Above `prefetch`. */
+  readonly sessionMaxLength: number;
   readonly socketBufferBytes: number;
   readonly slowSocketMs: number;
   readonly routerPrefetch: number;
@@ -328,6 +362,10 @@ export function readSettings(
     drainMs: number('WARREN_DRAIN_MS'),
     prefetch: number('WARREN_PREFETCH'),
     queueMaxLength: number('WARREN_QUEUE_MAX_LENGTH'),
+    hotAfter: number('WARREN_HOT_AFTER'),
+    ownQueues: number('WARREN_OWN_QUEUES'),
+    resumeWindowMs: number('WARREN_RESUME_WINDOW_MS'),
+    sessionMaxLength: number('WARREN_SESSION_MAX_LENGTH'),
     socketBufferBytes: number('WARREN_SOCKET_BUFFER_BYTES'),
     slowSocketMs: number('WARREN_SLOW_SOCKET_MS'),
     routerPrefetch: number('WARREN_ROUTER_PREFETCH'),
@@ -339,7 +377,19 @@ export function readSettings(
     logLevel: text('WARREN_LOG_LEVEL') as LogLevel,
     production: environment['NODE_ENV'] === 'production',
   };
+  problems.push(...crossProblems(settings));
   return problems.length > 0 ? { ok: false, problems } : { ok: true, settings, warnings };
+}
+
+/** Settings that contradict each other. One that could not be read counts with its default here. */
+function crossProblems({ prefetch, sessionMaxLength }: Settings): readonly SettingProblem[] {
+  if (sessionMaxLength > prefetch) return [];
+  return [
+    {
+      name: 'WARREN_SESSION_MAX_LENGTH',
+      message: `must be above WARREN_PREFETCH (${prefetch}), not ${sessionMaxLength}: what is under way to a client goes back into the queue when it leaves`,
+    },
+  ];
 }
 
 function isServiceLink(name: string, value: string): boolean {

@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.ts';
 import type { LossNotice } from '../port.ts';
 import { isReplyTo } from './bindings.ts';
 import type { ConfirmPublisher } from './confirm-publisher.ts';
-import type { LaneChannels } from './lane.ts';
+import { closeChannel, type LaneChannels } from './lane.ts';
 import { replyCode, replyCodeOf, toBrokerError } from './link.ts';
 import { messageType, type OwnMessageType } from './own-messages.ts';
 
@@ -34,7 +34,7 @@ export async function lookAt(model: ChannelModel, name: string): Promise<number 
   channel.on('error', () => undefined);
   try {
     const { messageCount } = await channel.checkQueue(name);
-    await channel.close();
+    await closeChannel(channel);
     return messageCount;
   } catch (error) {
     if (isReplyTo(error) && replyCodeOf(error) === replyCode.notFound) return undefined;
@@ -47,7 +47,7 @@ export async function deleteUnused(model: ChannelModel, name: string): Promise<v
   const channel = await model.createChannel();
   channel.on('error', () => undefined);
   await channel.deleteQueue(name, { ifUnused: true });
-  await channel.close();
+  await closeChannel(channel);
 }
 
 /**

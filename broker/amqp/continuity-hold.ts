@@ -10,6 +10,7 @@ import type { LossNotice, SessionReceiver } from '../port.ts';
 import { nextEpoch } from './bound-queue.ts';
 import { ContinuityGuard } from './continuity-guard.ts';
 import { ContinuityHead, type HeadVerdict } from './continuity-head.ts';
+import { closeChannel } from './lane.ts';
 import { toDelivery } from './message.ts';
 import { isOwnMessage, messageType, ownType } from './own-messages.ts';
 
@@ -93,6 +94,15 @@ export class ContinuityHold {
     this.#pump();
   }
 
+  /** Hands on nothing more. */
+  silence(): void {
+    this.#begun = false;
+  }
+
+  get isOver(): boolean {
+    return this.#ended;
+  }
+
   /** Nothing is in the owner's hand. */
   get quiet(): boolean {
     return this.#inHand.size + this.#notices.size + this.#line.length + this.#heldBack.length === 0;
@@ -132,7 +142,7 @@ export class ContinuityHold {
     if (this.#ended) return;
     this.#ended = true;
     this.#judge('ended');
-    await this.#channel.close().catch(() => undefined);
+    await closeChannel(this.#channel);
   }
 
   #end(): void {
@@ -147,7 +157,7 @@ export class ContinuityHold {
     // null: the broker cancelled the consumer because somebody deleted the queue.
     if (message === null) {
       this.#end();
-      void this.#channel.close().catch(() => undefined);
+      void closeChannel(this.#channel);
       return;
     }
     this.#received += 1;
@@ -179,7 +189,7 @@ export class ContinuityHold {
     this.#pumping = true;
     try {
       let at = 0;
-      while (at < this.#line.length && !this.#ended) {
+      while (at < this.#line.length && this.#begun && !this.#ended) {
         const message = this.#line[at];
         if (message === undefined || !this.#handOn(message)) break;
         at += 1;

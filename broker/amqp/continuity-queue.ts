@@ -38,6 +38,13 @@ const retryMs = 200;
 /** Between looks for a quiet moment. */
 const quietMs = 1_000;
 
+interface Resetting {
+  readonly done: Promise<void>;
+  resolve(): void;
+  /** The queue was made after it was asked for. */
+  isMade: boolean;
+}
+
 export class ContinuityQueue implements LaneQueue {
   readonly #host: ContinuityHost;
   readonly #shape: ContinuityShape;
@@ -56,7 +63,8 @@ export class ContinuityQueue implements LaneQueue {
   /** Was lost and has not been told: the next queue begins with it. */
   #loss: LossNotice['reason'] | undefined;
   #note: Note | undefined;
-  #resetting: { readonly done: Promise<void>; resolve(): void } | undefined;
+  #resetting: Resetting | undefined;
+  #isInterrupted = false;
   #stopRenewal: () => void = () => undefined;
   #closed: BrokerError | undefined;
   #opened: () => void = () => undefined;
@@ -128,8 +136,12 @@ export class ContinuityQueue implements LaneQueue {
   async note(text: string): Promise<void> {
     if (this.#closed !== undefined) throw this.#closed;
     if (!this.#live) throw new BrokerError('broker_unavailable', 'the session is not held now');
+    const hold = this.#hold;
     const { publisher } = this.#host;
     await publishOwn(publisher, this.#shape.name, messageType.note, text, this.#author);
+    if (this.#hold !== hold) {
+      throw new BrokerError('broker_unavailable', 'the queue may have been made anew meanwhile');
+    }
     this.#note = { text, author: this.#author };
   }
 
@@ -143,12 +155,14 @@ export class ContinuityQueue implements LaneQueue {
       const done = new Promise<void>((yes) => {
         resolve = yes;
       });
-      this.#resetting = { done, resolve };
+      this.#resetting = { done, resolve, isMade: false };
     }
+    this.#resetting.isMade = false;
     const { done } = this.#resetting;
     const hold = this.#hold;
     if (this.#live && hold !== undefined) {
       this.#live = false;
+      hold.silence();
       this.#acquire(() => this.#discard(hold));
     }
     return done.then(() => {
@@ -164,12 +178,12 @@ export class ContinuityQueue implements LaneQueue {
   async park(): Promise<void> {
     const hold = this.#hold;
     const model = this.#channels?.session.model;
-    const isOurs = this.#isMadeHere && !this.#everLive;
+    const isUnowned = !this.#everLive;
     if (!this.#shut()) return;
     await hold?.letGo();
     await this.#attempting;
     // Nobody was given it: nothing is left behind.
-    if (isOurs && model !== undefined) {
+    if (isUnowned && this.#isMadeHere && model !== undefined) {
       await deleteUnused(model, this.#shape.name).catch(() => undefined);
     }
   }
@@ -208,8 +222,14 @@ export class ContinuityQueue implements LaneQueue {
     this.#hold = undefined;
     this.#bindings.away();
     void hold?.close();
+    this.#interrupt();
+  }
+
+  #interrupt(): void {
     if (!this.#live) return;
     this.#live = false;
+    this.#isInterrupted = true;
+    this.#hold?.silence();
     this.#receiver.interrupted();
   }
 
@@ -247,20 +267,29 @@ export class ContinuityQueue implements LaneQueue {
     if (!isCurrent()) return false;
     const hold = await this.#consume(channels);
     this.#hold = hold;
-    if (!isCurrent()) return this.#giveUp(hold);
+    try {
+      const isOwned = isCurrent() && (await this.#judge(hold, isCurrent, waiting));
+      if (!isOwned) await hold.close();
+      return isOwned;
+    } catch (error) {
+      // Held on to, it would keep the next attempt waiting.
+      await hold.close();
+      throw error;
+    }
+  }
+
+  /** @param waiting messages that waited when it was looked at; undefined where it was made just now */
+  async #judge(
+    hold: ContinuityHold,
+    isCurrent: () => boolean,
+    waiting: number | undefined,
+  ): Promise<boolean> {
     if (waiting === 0) this.#probe(hold, isCurrent);
     const verdict = await hold.verdict;
-    if (!isCurrent()) return this.#giveUp(hold);
-    if (verdict === 'ended') {
-      await hold.close();
-      throw new BrokerError('broker_unavailable', 'the queue or its channel is gone');
-    }
+    if (!isCurrent() || verdict === 'ended') return false;
     if (verdict === 'broken') {
-      this.#loss ??= await hold.reason();
-      await this.#discard(hold);
-      return false;
-    }
-    if (this.#resetting !== undefined && waiting !== undefined) {
+      const reason = await hold.reason();
+      this.#loss ??= reason;
       await this.#discard(hold);
       return false;
     }
@@ -270,32 +299,38 @@ export class ContinuityQueue implements LaneQueue {
   async #own(hold: ContinuityHold, isCurrent: () => boolean, wasFound: boolean): Promise<boolean> {
     const { name } = this.#shape;
     const { publisher } = this.#host;
+    const mustReset = () => this.#resetting !== undefined && !this.#resetting.isMade;
     // Somebody else made the queue anew before we could, and knew nothing of it.
     if (wasFound && this.#loss !== undefined) {
       await publishOwn(publisher, name, messageType.lost, this.#loss);
     }
     this.#loss = undefined;
     const channels = this.#channels;
-    if (!isCurrent() || channels === undefined) return this.#giveUp(hold);
+    if (!isCurrent() || channels === undefined) return false;
     const { session, control } = channels;
-    await this.#bindings.settle({ queue: name, session, control });
-    if (!isCurrent() || this.#hold !== hold) return this.#giveUp(hold);
+    if (!mustReset()) await this.#bindings.settle({ queue: name, session, control });
+    if (!isCurrent() || hold.isOver) return false;
+    if (mustReset()) {
+      await this.#discard(hold);
+      return false;
+    }
     this.#live = true;
-    const again = this.#everLive;
-    const afterReset = this.#resetting;
-    this.#resetting = undefined;
     this.#everLive = true;
     this.#renewLater(hold);
     this.#opened();
-    if (afterReset !== undefined) afterReset.resolve();
-    else if (again) this.#receiver.restored();
+    this.#resetting?.resolve();
+    this.#resetting = undefined;
+    if (this.#isInterrupted) {
+      this.#isInterrupted = false;
+      this.#receiver.restored();
+    }
     hold.begin();
     return true;
   }
 
   async #make(channels: LaneChannels): Promise<void> {
-    const unknown = this.#everLive && this.#resetting === undefined ? 'unknown' : undefined;
-    const lost = this.#loss ?? unknown;
+    const resetting = this.#resetting;
+    const lost = this.#loss ?? (this.#everLive && resetting === undefined ? 'unknown' : undefined);
     this.#bindings.deleted();
     try {
       await giveBirth(channels, this.#host.publisher, this.#shape, { lost, note: this.#note });
@@ -305,6 +340,7 @@ export class ContinuityQueue implements LaneQueue {
       throw error;
     }
     this.#loss = undefined;
+    if (resetting !== undefined) resetting.isMade = true;
     if (!this.#everLive) this.#isMadeHere = lost === undefined;
   }
 
@@ -355,11 +391,6 @@ export class ContinuityQueue implements LaneQueue {
     void attempt();
   }
 
-  async #giveUp(hold: ContinuityHold): Promise<false> {
-    await hold.close();
-    return false;
-  }
-
   /** Deleted while it is held, so that nobody else can be in it. */
   async #discard(hold: ContinuityHold): Promise<void> {
     this.#stopRenewal();
@@ -383,9 +414,8 @@ export class ContinuityQueue implements LaneQueue {
 
   #overflowed(hold: ContinuityHold): void {
     if (this.#hold !== hold || !this.#live) return;
-    this.#live = false;
     this.#loss = 'overflow';
-    this.#receiver.interrupted();
+    this.#interrupt();
     this.#acquire(() => this.#discard(hold));
   }
 
@@ -404,9 +434,7 @@ export class ContinuityQueue implements LaneQueue {
         this.#stopRenewal = clock.after(quietMs, look);
         return;
       }
-      this.#live = false;
-      this.#bindings.away();
-      this.#receiver.interrupted();
+      this.#interrupt();
       this.#acquire(() => hold.letGo());
     };
     this.#stopRenewal = clock.after(renewAfterMs, look);

@@ -46,14 +46,6 @@ export async function ensureBinding(
   throw toBrokerError(refused, `binding queue ${queue} to ${exchange}`);
 }
 
-/** A passive declare; it renews the lease of a queue that expires. Rejects where the broker answers anything but yes or no. */
-export async function queueExists(model: ChannelModel, name: string): Promise<boolean> {
-  const missing = await onThrowAwayChannel(model, (channel) => channel.checkQueue(name));
-  if (missing === undefined) return true;
-  if (replyCodeOf(missing) === replyCode.notFound) return false;
-  throw toBrokerError(missing, `looking for queue ${name}`);
-}
-
 /** A passive check needs no permission to configure, so a process that may not declare runs on what is there. */
 async function ensure(
   model: ChannelModel,

@@ -60,7 +60,7 @@ export class Lane implements LinkMember {
     const channels = this.#channels;
     this.#channels = undefined;
     if (channels === undefined) return;
-    await Promise.allSettled([channels.consumer.close(), channels.control.close()]);
+    await Promise.all([closeChannel(channels.consumer), closeChannel(channels.control)]);
   }
 
   attached(session: LinkSession): void {
@@ -162,4 +162,12 @@ export class Lane implements LinkMember {
     });
     return channel;
   }
+}
+
+/** Resolves when it is closed, in whatever way: amqplib's own promise never settles where the connection dies meanwhile. */
+export function closeChannel(channel: Channel): Promise<void> {
+  return new Promise((resolve) => {
+    channel.once('close', () => resolve());
+    channel.close().then(resolve, () => resolve());
+  });
 }

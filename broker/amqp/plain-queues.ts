@@ -9,6 +9,7 @@ import { edgeQueueNames, type TopologyNames } from '../../contracts/topology.ts'
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { BrokerError } from '../errors.ts';
+import { plainHasNone } from '../limits.ts';
 import type { Delivery, SessionQueue, SessionReceiver, SessionSpec } from '../port.ts';
 import type { BoundQueueReceiver } from './bound-queue.ts';
 import type { ConfirmPublisher } from './confirm-publisher.ts';
@@ -236,11 +237,6 @@ class PlainSession implements SessionQueue {
     this.#ended ??= this.#release();
     return this.#ended;
   }
-}
-
-/** A caller's mistake, not the broker's. */
-function plainHasNone(): RangeError {
-  return new RangeError('only a session with continuity has a note and can be reset');
 }
 
 function poolKey({ prefetch, maxLength }: PlainSpec): string {

@@ -1,6 +1,7 @@
 /** One queue per connection: plain ones that share lanes, and continuity queues that outlive their owner. */
 import { sessionQueueName } from '../../contracts/topology.ts';
 import { BrokerError } from '../errors.ts';
+import { checkContinuity, checkNote } from '../limits.ts';
 import type { SessionQueue, SessionQueues, SessionReceiver, SessionSpec } from '../port.ts';
 import { maxPrefetch, ownMessages } from './continuity-hold.ts';
 import { ContinuityQueue } from './continuity-queue.ts';
@@ -16,8 +17,6 @@ export interface SessionQueuesHost extends PlainQueuesHost {
 
 /** Declaring and binding for sessions; their consumers have channels of their own. */
 const controlLanes = 8;
-const sessionKeyPattern = /^[A-Za-z0-9_-]{22,64}$/;
-const maxNoteBytes = 8 * 1_024;
 
 export class AmqpSessionQueues implements SessionQueues {
   readonly #host: SessionQueuesHost;
@@ -56,7 +55,7 @@ export class AmqpSessionQueues implements SessionQueues {
     receiver: SessionReceiver,
     signal: AbortSignal | undefined,
   ): Promise<SessionQueue> {
-    checkSpec(spec);
+    checkContinuity(spec);
     const { names, link, log, publisher, clock, renewAfterMs } = this.#host;
     this.#count += 1;
     const index = this.#count % controlLanes;
@@ -95,24 +94,12 @@ export class AmqpSessionQueues implements SessionQueues {
       unbind: (key) => queue.unbind(key),
       ack: ({ tag, epoch }) => queue.ack(tag, epoch),
       async note(text) {
-        if (Buffer.byteLength(text, 'utf8') > maxNoteBytes) {
-          throw new RangeError(`a note is at most ${maxNoteBytes} bytes long`);
-        }
+        checkNote(text);
         await queue.note(text);
       },
       reset: () => queue.reset(),
       park: () => leave(queue.park()),
       close: () => leave(queue.end()),
     };
-  }
-}
-
-/** What the proof of continuity rests on. */
-function checkSpec({ key, prefetch, maxLength }: ContinuitySpec): void {
-  if (!sessionKeyPattern.test(key)) {
-    throw new RangeError('a session key is 22 to 64 characters of A-Z a-z 0-9 _ -');
-  }
-  if (!(maxLength > prefetch)) {
-    throw new RangeError('a session must hold more messages than may be unacknowledged');
   }
 }

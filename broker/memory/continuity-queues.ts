@@ -1,25 +1,42 @@
 /** Queues that survive their owners: held by one at a time, parked for a window, then gone. */
 import type { Publication } from '../../contracts/publication.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { LossNotice } from '../port.ts';
 import type { TopicExchange } from './exchange.ts';
 import { Queue } from './queue.ts';
 import type { Turns } from './turns.ts';
+
+type LossReason = LossNotice['reason'];
 
 /** Someone who wants to hold the queue of a key. */
 export interface Claimant {
   readonly key: string;
   readonly maxLength: number;
   readonly windowMs: number;
-  /** The queue is this claimant's until it lets go. `found` is true for one that was there before. */
-  granted(queue: Queue<Publication>, found: boolean): void;
+  /** It held the queue before and was told of no end: where there is none any more, something is lost. */
+  readonly heldBefore: boolean;
+  /** The queue is this claimant's until it lets go. */
+  granted(held: HeldQueue, found: boolean): void;
+  /** More came than the queue holds, while this claimant held it. */
+  overflowed(): void;
 }
 
-interface Entry {
-  readonly queue: Queue<Publication>;
+/** A queue with what its session keeps beside it. */
+export interface HeldQueue {
+  queue: Queue<Publication>;
+  /** Stays until it is acknowledged. */
+  notice: LossReason | undefined;
+  note: { readonly text: string; readonly by: Claimant } | undefined;
+}
+
+interface Entry extends HeldQueue {
   /** The first one holds the queue, the others stand by. Empty while it is parked. */
   readonly line: Claimant[];
   lastHolder: Claimant;
   readonly windowMs: number;
+  readonly maxLength: number;
+  /** It dropped messages that nobody has been told of. */
+  isBroken: boolean;
   cancelExpiry: () => void;
 }
 
@@ -56,15 +73,7 @@ export class ContinuityQueues {
   claim(claimant: Claimant): void {
     const entry = this.#entries.get(claimant.key);
     if (entry === undefined) {
-      const queue = new Queue<Publication>(this.#turns, claimant.maxLength);
-      this.#entries.set(claimant.key, {
-        queue,
-        line: [claimant],
-        lastHolder: claimant,
-        windowMs: claimant.windowMs,
-        cancelExpiry: nothing,
-      });
-      claimant.granted(queue, false);
+      claimant.granted(this.#create(claimant), false);
       return;
     }
     entry.line.push(claimant);
@@ -102,14 +111,64 @@ export class ContinuityQueues {
     for (const next of entry.line.slice(1)) this.claim(next);
   }
 
+  /** An empty queue in place of the holder's, with nothing bound; `notice` is all that it begins with, beside the note if that is kept. */
+  renew(claimant: Claimant, notice: LossReason | undefined, keepsNote: boolean): void {
+    const entry = this.#entries.get(claimant.key);
+    if (entry === undefined || entry.line[0] !== claimant) return;
+    this.#empty(entry, notice);
+    if (!keepsNote) entry.note = undefined;
+    claimant.granted(entry, true);
+  }
+
   /** All parked queues are lost. */
   clear(): void {
     for (const [key, entry] of this.#entries) if (entry.line.length === 0) this.#drop(key, entry);
   }
 
+  #create(claimant: Claimant): Entry {
+    const { key, maxLength, windowMs, heldBefore } = claimant;
+    const entry: Entry = {
+      queue: this.#newQueue(key, maxLength),
+      notice: heldBefore ? 'unknown' : undefined,
+      note: undefined,
+      line: [claimant],
+      lastHolder: claimant,
+      windowMs,
+      maxLength,
+      isBroken: false,
+      cancelExpiry: nothing,
+    };
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  #newQueue(key: string, maxLength: number): Queue<Publication> {
+    const queue = new Queue<Publication>(this.#turns, maxLength, () => this.#dropped(key, queue));
+    return queue;
+  }
+
+  /** Whoever holds it is told in a turn of its own, and until then loses nothing that it will not be told of. */
+  #dropped(key: string, queue: Queue<Publication>): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.queue !== queue || entry.isBroken) return;
+    entry.isBroken = true;
+    this.#turns.later(() => {
+      if (entry.queue === queue && entry.isBroken) entry.line[0]?.overflowed();
+    });
+  }
+
   #grant(entry: Entry, claimant: Claimant): void {
     entry.lastHolder = claimant;
-    claimant.granted(entry.queue, true);
+    if (entry.isBroken) this.#empty(entry, 'overflow');
+    claimant.granted(entry, true);
+  }
+
+  #empty(entry: Entry, notice: LossReason | undefined): void {
+    entry.queue.cancel();
+    this.#exchange.forget(entry.queue);
+    entry.queue = this.#newQueue(entry.lastHolder.key, entry.maxLength);
+    entry.isBroken = false;
+    entry.notice = notice;
   }
 
   #park(key: string, entry: Entry): void {

@@ -1,6 +1,7 @@
 /** One queue per connection: opens them, and holds the plain ones, which end with their owner. */
 import type { ChannelKey } from '../../contracts/ids.ts';
 import type { Publication } from '../../contracts/publication.ts';
+import { plainHasNone } from '../limits.ts';
 import type {
   Delivery,
   SessionQueue,
@@ -73,6 +74,14 @@ class PlainSession implements SessionQueue {
 
   ack(delivery: Pick<Delivery, 'tag' | 'epoch'>): void {
     if (delivery.epoch === this.#epoch) this.#queue.ack(delivery.tag);
+  }
+
+  async note(): Promise<void> {
+    throw plainHasNone();
+  }
+
+  async reset(): Promise<void> {
+    throw plainHasNone();
   }
 
   async park(): Promise<void> {

@@ -5,6 +5,7 @@ import type { ClientFrame } from '../../contracts/pusher/codec.ts';
 import type { RoadContext } from '../delivery/roads.ts';
 import type { Client, Connection } from '../socket/connection.ts';
 import { type ClientEventContext, clientEvent } from './client-events.ts';
+import type { Continuities } from './continuity.ts';
 import { Session } from './session.ts';
 import { signin } from './signin.ts';
 import { type SubscribeContext, subscribe } from './subscribe.ts';
@@ -13,6 +14,7 @@ import type { Users } from './users.ts';
 
 export interface ClientsContext extends SubscribeContext, ClientEventContext {
   readonly users: Users;
+  readonly continuities: Continuities;
 }
 
 export class Clients {
@@ -30,7 +32,9 @@ export class Clients {
 
   /** The client behind a new connection. */
   of(connection: Connection): Client {
-    const session = new Session(connection, this.#roads, this.#context.clock.monotonicMs());
+    const { clock, continuities } = this.#context;
+    const continuity = continuities.of(connection);
+    const session = new Session(connection, this.#roads, continuity, clock.monotonicMs());
     if (session.app.config.authorizationTimeoutMs > 0) this.#unproven.add(session);
     return new SessionClient(this, session);
   }
@@ -71,10 +75,14 @@ export class Clients {
     }
   }
 
-  leave(session: Session): void {
+  leave(session: Session, code: number): void {
     this.#unproven.delete(session);
     this.#context.users.left(session);
-    const leaving = unsubscribeAll(this.#context, session)
+    const leaving = Promise.all([
+      unsubscribeAll(this.#context, session),
+      session.continuity?.end(code),
+    ])
+      .then(() => undefined)
       .catch((error: unknown) => {
         this.#context.log.warn({ err: error }, 'closing the queue of a socket failed');
       })
@@ -97,11 +105,19 @@ class SessionClient implements Client {
     this.#clients.serve(this.#session, frame);
   }
 
+  pinged(): void {
+    this.#session.continuity?.queue.pinged();
+  }
+
+  ponged(): void {
+    this.#session.continuity?.queue.ponged();
+  }
+
   taken(): void {
     this.#session.roads.taken();
   }
 
-  closed(): void {
-    this.#clients.leave(this.#session);
+  closed(code: number): void {
+    this.#clients.leave(this.#session, code);
   }
 }

@@ -4,6 +4,7 @@ import type { AppId, ChannelName } from '../../contracts/ids.ts';
 import { channelKey } from '../../contracts/routing-key.ts';
 import type { Apps } from '../apps.ts';
 import type { ChannelsQuery, ClusterLoad, LocalState, Occupancy } from '../cluster/port.ts';
+import type { Continuities } from './continuity.ts';
 import type { Presence } from './presence.ts';
 import type { ChannelRegistry } from './registry.ts';
 import type { Users } from './users.ts';
@@ -14,6 +15,7 @@ export interface LocalStateParts {
   readonly presence: Presence;
   readonly users: Users;
   apiEventsLastSecond(app: AppId): number;
+  continuities(): Continuities;
 }
 
 export function localState(parts: LocalStateParts): LocalState {
@@ -49,6 +51,7 @@ export function localState(parts: LocalStateParts): LocalState {
         }
       }
     },
+    sessionClaimed: (key, atMs, edge) => parts.continuities().claimed(key, atMs, edge),
     terminate: (app, user) => users.terminate(app, user),
   };
 }

@@ -1,9 +1,9 @@
-/** The channel rules of warren.yaml, compiled once: who may subscribe to what. The first rule whose name matches decides. */
+/** The channel rules of warren.yaml, compiled once: who may subscribe to what, and how. The first rule whose name matches decides. */
 import { allowVariables, compileChannelRuleName } from '../../config/channel-rule.ts';
 import { compileExpression, type Verdict } from '../../config/expression.ts';
 import { maxChannelNameLength } from '../../contracts/channel.ts';
 import type { AppId } from '../../contracts/ids.ts';
-import type { ChannelRule } from '../../contracts/warren-config.ts';
+import type { ChannelRule, DeliveryRule } from '../../contracts/warren-config.ts';
 
 /** Who asks, as the verified token says. */
 export interface Requester {
@@ -23,6 +23,7 @@ export type RuleVerdict =
 interface CompiledRule {
   readonly app: AppId;
   readonly presenceGraceMs: number;
+  readonly delivery: DeliveryRule;
   match(channel: string): Readonly<Record<string, string>> | undefined;
   test(values: Readonly<Record<string, unknown>>): Verdict;
 }
@@ -42,10 +43,12 @@ export class ChannelRules {
 
   /** How long a member of this presence channel may be away before it counts as gone. */
   presenceGraceMs(app: AppId, channel: string): number {
-    for (const rule of this.#rules) {
-      if (rule.app === app && rule.match(channel) !== undefined) return rule.presenceGraceMs;
-    }
-    return 0;
+    return this.#find(app, channel)?.presenceGraceMs ?? 0;
+  }
+
+  /** On which road the channel reaches whoever subscribes from now on. */
+  delivery(app: AppId, channel: string): DeliveryRule {
+    return this.#find(app, channel)?.delivery ?? 'auto';
   }
 
   /** A channel without a rule is refused, and so is one whose rule fails to evaluate. */
@@ -65,10 +68,14 @@ export class ChannelRules {
     }
     return { allowed: false, why: 'no_rule' };
   }
+
+  #find(app: AppId, channel: string): CompiledRule | undefined {
+    return this.#rules.find((rule) => rule.app === app && rule.match(channel) !== undefined);
+  }
 }
 
 function compile(rule: ChannelRule): CompiledRule {
-  const name = compileChannelRuleName(rule.name, maxChannelNameLength);
+  const name = compileChannelRuleName(rule.name, maxChannelNameLength, true);
   if (!name.ok) throw new Error(`channels[${rule.index}].name: ${name.error.message}`);
   // A rule may be there for the sake of its other settings: it allows nobody.
   const allow = compileExpression(rule.allow ?? 'false', allowVariables(name.value));
@@ -76,6 +83,7 @@ function compile(rule: ChannelRule): CompiledRule {
   return {
     app: rule.app,
     presenceGraceMs: rule.presenceGraceMs ?? 0,
+    delivery: rule.delivery ?? 'auto',
     match: (channel) => name.value.match(channel),
     test: (values) => allow.value.test(values),
   };

@@ -1,10 +1,12 @@
 /** The state of one client: its socket, its user, its subscriptions and its roads. The use cases beside this file act on it. */
 import type { ChannelName } from '../../contracts/ids.ts';
+import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import type { SignedInUser } from '../../contracts/pusher/identity.ts';
 import type { App } from '../apps.ts';
 import { type RoadContext, Roads } from '../delivery/roads.ts';
 import type { Subscription } from '../delivery/subscription.ts';
 import type { Connection } from '../socket/connection.ts';
+import type { Continuity } from './continuity.ts';
 import type { RateWindow } from './rate-window.ts';
 
 export class Session {
@@ -12,7 +14,7 @@ export class Session {
   readonly subscriptions = new Map<ChannelName, Subscription>();
   readonly roads: Roads;
   readonly openedMs: number;
-  /** `warren:session` has been said. */
+  /** `warren:session` has been said, where there is no continuity to be had. */
   announced = false;
   /** Set once, by a sign-in; never changed to another user. */
   user: SignedInUser | undefined;
@@ -21,9 +23,21 @@ export class Session {
   /** Made by the first client event. */
   clientEvents: RateWindow | undefined;
 
-  constructor(connection: Connection, roads: RoadContext, openedMs: number) {
+  /** Where the connection asked for it and there is one to be had. */
+  readonly continuity: Continuity | undefined;
+
+  constructor(
+    connection: Connection,
+    roads: RoadContext,
+    continuity: Continuity | undefined,
+    openedMs: number,
+  ) {
     this.connection = connection;
-    this.roads = new Roads(roads, connection.socketId, connection.outbox);
+    this.continuity = continuity;
+    this.roads = new Roads(roads, connection.socketId, connection.outbox, {
+      overflow: () => connection.close(closeCodes.overCapacity),
+      continuity: continuity?.queue,
+    });
     this.openedMs = openedMs;
   }
 

@@ -38,6 +38,7 @@ export function signin(users: Users, session: Session, { auth, userData }: Signi
   session.user = user.value;
   session.isAuthorized = true;
   users.signedIn(session);
+  session.continuity?.signedIn(user.value.userId);
   if (user.value.watchlistOverflow === 0) return;
   connection.complain(
     'watchlist_limit',

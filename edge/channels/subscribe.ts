@@ -8,6 +8,7 @@
 import { BrokerError } from '../../broker/errors.ts';
 import { parseChannel } from '../../contracts/channel.ts';
 import {
+  continuityLost,
   presenceSucceeded,
   type SubscriptionError,
   session as sessionFrame,
@@ -22,11 +23,13 @@ import { Subscription } from '../delivery/subscription.ts';
 import type { EdgeTally } from '../tally.ts';
 import { authorize, type SubscriptionClaim } from './authorize.ts';
 import type { Replay } from './replay.ts';
+import type { ChannelRules } from './rules.ts';
 import type { Session } from './session.ts';
 import { leave, type UnsubscribeContext } from './unsubscribe.ts';
 
 export interface SubscribeContext extends UnsubscribeContext {
   readonly replay: Replay;
+  readonly rules: Pick<ChannelRules, 'delivery'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly tally: EdgeTally;
@@ -117,17 +120,16 @@ async function join(
 
 /** All that the success must wait for: the road, who else is there, and what was published last. */
 async function prepare(
-  { registry, presence, replay }: SubscribeContext,
+  { rules, presence, replay }: SubscribeContext,
   session: Session,
   subscription: Subscription,
   member: Member | undefined,
 ): Promise<void> {
   const { name, cache } = subscription.channel;
-  const facts = {
-    continuity: session.asksForContinuity,
-    localSubscribers: registry.count(session.app.config.id, name),
-  };
-  await session.roads.join(subscription, facts);
+  await session.roads.join(subscription, {
+    continuity: session.continuity !== undefined,
+    delivery: rules.delivery(session.app.config.id, name),
+  });
   if (subscription.state !== 'joining') return;
   if (member !== undefined) await presence.open(session.app, subscription);
   if (cache) await replay.ready();
@@ -150,7 +152,8 @@ function complete(
     }
     presence.enter(subscription, member);
   }
-  if (session.asksForContinuity && !session.announced) {
+  const { continuity } = session;
+  if (session.asksForContinuity && continuity === undefined && !session.announced) {
     session.announced = true;
     connection.send(sessionFrame({ resumed: false, windowSeconds: 0 }));
   }
@@ -161,7 +164,12 @@ function complete(
   if (channel.requiresAuthorization) session.isAuthorized = true;
   subscription.state = 'live';
   registry.add(app.config.id, channel.name, session);
-  if (channel.cache) replay.send(session, subscription);
+  if (channel.cache && continuity?.queue.continues(subscription) !== true) {
+    replay.send(session, subscription);
+  }
+  if (continuity?.queue.resumed === true && subscription.road === 'edge-queue') {
+    connection.send(continuityLost(channel.name, 'unknown'));
+  }
   session.roads.start(subscription);
   figures.subscribersChanged(app, channel);
 }

@@ -20,6 +20,11 @@ export interface Cluster {
    * @throws ClusterIncomplete
    */
   terminate(app: AppId, user: string): Promise<number>;
+  /**
+   * Tells the other edges that a session with continuity has a connection here. At most once, and not while the broker is away: an edge
+   * that does not hear of it keeps a connection that gets nothing any more, until its client is found to be silent.
+   */
+  claimSession(key: string, atMs: number): void;
   /** Says goodbye, so that nobody waits for the lease to end. Idempotent. */
   leave(): Promise<void>;
 }
@@ -63,6 +68,8 @@ export interface LocalState {
   load(): Iterable<readonly [AppId, ClusterLoad]>;
   /** Occupied channels of this edge. */
   channels(query: ChannelsQuery): Iterable<readonly [ChannelName, Occupancy]>;
+  /** Another edge has a connection of the session, made at `atMs` by its clock. */
+  sessionClaimed(key: string, atMs: number, edge: EdgeId): void;
   /** Closes the sockets of this edge that are signed in as the user; says how many. */
   terminate(app: AppId, user: string): number;
 }

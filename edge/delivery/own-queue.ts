@@ -17,6 +17,7 @@ import type { Outbox } from '../socket/outbox.ts';
 import { textFrame } from '../socket/websocket-frame.ts';
 import type { EdgeTally } from '../tally.ts';
 import type { Road } from './road.ts';
+import type { RoadLoad } from './road-load.ts';
 import type { Subscription } from './subscription.ts';
 
 /**
@@ -30,6 +31,7 @@ export interface OwnQueueOptions {
   readonly spec: SessionSpec;
   readonly socketId: SocketId;
   readonly outbox: Pick<Outbox, 'push'>;
+  readonly load: RoadLoad;
   readonly tally: EdgeTally;
 }
 
@@ -44,6 +46,8 @@ export class OwnQueue implements Road, SessionReceiver {
   #opening: Promise<SessionQueue> | undefined;
   #queue: SessionQueue | undefined;
   #abort: AbortController | undefined;
+  /** Counted in the backlog: the broker is still to declare the queue, for the first time or again. */
+  #isAttaching = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: OwnQueueOptions) {
@@ -105,13 +109,29 @@ export class OwnQueue implements Road, SessionReceiver {
     else subscription.held.push(delivery);
   }
 
+  lost(): void {
+    // Sessions with continuity alone are told.
+  }
+
+  noted(): void {
+    // A plain queue keeps no note.
+  }
+
   interrupted(): void {
     // Acknowledgements of what came before mean nothing to the queue that follows.
     this.#unacknowledged = [];
+    if (this.#closing === undefined) this.#setAttaching(true);
   }
 
   restored(): void {
     // The adapter has made the queue and its bindings anew: deliveries go on by themselves.
+    this.#setAttaching(false);
+  }
+
+  #setAttaching(isAttaching: boolean): void {
+    if (this.#isAttaching === isAttaching) return;
+    this.#isAttaching = isAttaching;
+    this.#options.load.attaching += isAttaching ? 1 : -1;
   }
 
   #open(): Promise<SessionQueue> {
@@ -123,17 +143,21 @@ export class OwnQueue implements Road, SessionReceiver {
   }
 
   async #openQueue(): Promise<SessionQueue> {
-    const { queues, spec } = this.#options;
+    const { queues, spec, load } = this.#options;
     this.#abort = new AbortController();
+    load.ownQueues += 1;
+    this.#setAttaching(true);
     try {
       const queue = await queues.open(spec, this, this.#abort.signal);
       this.#queue = queue;
       return queue;
     } catch (error) {
+      load.ownQueues -= 1;
       // Whoever joins next tries again.
       this.#opening = undefined;
       throw error;
     } finally {
+      this.#setAttaching(false);
       this.#abort = undefined;
     }
   }
@@ -145,7 +169,13 @@ export class OwnQueue implements Road, SessionReceiver {
     this.#unacknowledged = [];
     // Aborted while it was opening, it rejects; opened all the same, it is closed here. Either way nothing is left behind.
     const queue = await this.#opening?.catch(() => undefined);
-    await queue?.close();
+    this.#setAttaching(false);
+    if (queue === undefined) return;
+    try {
+      await queue.close();
+    } finally {
+      this.#options.load.ownQueues -= 1;
+    }
   }
 
   #write(delivery: Delivery): void {

@@ -18,6 +18,8 @@ export class Subscription {
   isRepeat = false;
   /** What came in while joining, in order. */
   held: Delivery[] = [];
+  /** Bytes of the bodies of `held`, where the road bounds them. */
+  heldBytes = 0;
   /** On a presence channel: its room is being followed for this subscription, and known once this resolves. */
   roomOpened: Promise<void> | undefined;
   /** On a presence channel: whom this socket counts as, while it counts. */

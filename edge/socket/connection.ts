@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import { type FrameCode, frameCodes } from '../../contracts/errors.ts';
 import type { SocketId } from '../../contracts/ids.ts';
-import type { CloseCode } from '../../contracts/pusher/close-codes.ts';
+import { type CloseCode, closeCodes } from '../../contracts/pusher/close-codes.ts';
 import { type ClientFrame, decodeClientFrame } from '../../contracts/pusher/codec.ts';
 import { connectionEstablished, errorFrame, ping, pong } from '../../contracts/pusher/frames.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -19,6 +19,10 @@ import { pongFrame, textFrame } from './websocket-frame.ts';
 export interface Client {
   /** Never a ping or pong. Must not throw for any input; where it does all the same, the socket stays. */
   frame(frame: ClientFrame): void;
+  /** A `pusher:ping` has gone out behind everything that was sent so far. */
+  pinged(): void;
+  /** The client has answered the oldest ping that was not answered yet. */
+  ponged(): void;
   /** All that was put into the outbox so far was taken by a socket that has room for more. */
   taken(): void;
   /** Called once: nothing is delivered any more. `code` is the close code of whichever side closed. */
@@ -43,6 +47,9 @@ export interface ConnectionContext {
   ended(connection: Connection): void;
 }
 
+/** A client that never answers and lives all the same is not asked to: it would be remembered without bound. */
+const maxUnansweredPings = 2_048;
+
 const pingMessage = textFrame(ping);
 const pongMessage = textFrame(pong);
 
@@ -56,6 +63,9 @@ export class Connection implements OutboxOwner {
   readonly #heartbeat: Heartbeat;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closeDeadlineMs = 0;
+  /** When each ping that is not answered yet was sent, oldest first. */
+  readonly #pings: number[] = [];
+  #mustAnswer = false;
 
   /** Greets at once: everything that may take time comes after, or a client waits with an open socket and no word. */
   constructor(
@@ -130,6 +140,12 @@ export class Connection implements OutboxOwner {
     this.#client.closed(reason.code);
   }
 
+  /** Sends `pusher:ping` now. From the first call on, a ping that stays unanswered ends the connection, whatever else is heard. */
+  requestPong(): void {
+    this.#mustAnswer = true;
+    this.#ping();
+  }
+
   /** Ends it without a handshake. */
   terminate(): void {
     this.#webSocket.terminate();
@@ -142,9 +158,9 @@ export class Connection implements OutboxOwner {
       return;
     }
     const due = this.#heartbeat.due(nowMs);
-    if (due === undefined) return;
-    if (due === 'ping') this.outbox.push(pingMessage);
-    else this.close(due);
+    if (due === 'ping') this.#ping();
+    else if (due !== undefined) this.close(due);
+    else if (this.#mustAnswer && this.#isPongOverdue(nowMs)) this.close(closeCodes.pongTimeout);
   }
 
   /** OutboxOwner: reading stops too, so that a client that does not read cannot make us answer without bound. */
@@ -154,12 +170,34 @@ export class Connection implements OutboxOwner {
   }
 
   free(): void {
-    this.#heartbeat.free(this.#context.clock.monotonicMs());
+    const nowMs = this.#context.clock.monotonicMs();
+    this.#heartbeat.free(nowMs);
+    // Nothing was read meanwhile: the time for each answer starts anew.
+    this.#pings.fill(nowMs);
     if (this.#state === 'open') this.#webSocket.resume();
   }
 
   taken(): void {
     if (this.#state === 'open') this.#client.taken();
+  }
+
+  #ping(): void {
+    if (this.#state !== 'open') return;
+    this.outbox.push(pingMessage);
+    if (this.#pings.length >= maxUnansweredPings) this.#pings.shift();
+    this.#pings.push(this.#context.clock.monotonicMs());
+    this.#client.pinged();
+  }
+
+  #ponged(): void {
+    // A pong that nobody asked for says nothing.
+    if (this.#pings.shift() !== undefined) this.#client.ponged();
+  }
+
+  #isPongOverdue(nowMs: number): boolean {
+    const [oldest] = this.#pings;
+    if (oldest === undefined || this.outbox.isFull) return false;
+    return nowMs - oldest >= this.#context.limits.pongTimeoutMs;
   }
 
   #heard(): void {
@@ -192,6 +230,7 @@ export class Connection implements OutboxOwner {
         this.outbox.push(pongMessage);
         return;
       case 'pong':
+        this.#ponged();
         return;
       default:
         this.#serve(frame.value);

@@ -8,6 +8,7 @@ export interface Handshake {
   readonly app: App;
   /** The id of `wsPath: '/~s/<id>'`: a bearer secret, never logged. */
   readonly sessionId?: string;
+  readonly origin?: string;
 }
 
 interface Target {
@@ -44,7 +45,11 @@ export function readHandshake(
   const connections = app.connections + connectionsElsewhere(app);
   if (connections >= app.config.limits.connections) return fail(closeCodes.overCapacity);
   const { sessionId } = target.value;
-  return ok({ app, ...(sessionId === undefined ? {} : { sessionId }) });
+  return ok({
+    app,
+    ...(sessionId === undefined ? {} : { sessionId }),
+    ...(origin === undefined ? {} : { origin }),
+  });
 }
 
 /** `…/app/<key>` and `…/~s/<session id>/app/<key>`, behind any prefix that a proxy or `wsPath` puts in front. */

@@ -10,10 +10,17 @@ export const secureRandom: RandomInteger = (minimum, maximum) => randomInt(minim
 /** Pusher protocol 7: `^\d+\.\d+$`; the range is that of Reverb and its ancestors. */
 const largestPart = 1_000_000_000;
 
-/** @param taken tells whether an open connection has the id; channel signatures bind to it, so no two may share one */
-export function newSocketId(random: RandomInteger, taken: (id: SocketId) => boolean): SocketId {
+/**
+ * @param taken tells whether an open connection has the id; channel signatures bind to it, so no two may share one
+ * @param first the first number, where it is not to be random
+ */
+export function newSocketId(
+  random: RandomInteger,
+  taken: (id: SocketId) => boolean,
+  first?: number,
+): SocketId {
   for (;;) {
-    const id = `${random(1, largestPart)}.${random(1, largestPart)}` as SocketId;
+    const id = `${first ?? random(1, largestPart)}.${random(1, largestPart)}` as SocketId;
     if (!taken(id)) return id;
   }
 }

@@ -7,6 +7,7 @@ import type {
   Delivery,
   EdgeBusReceiver,
   EdgeQueueReceiver,
+  LossNotice,
   SessionReceiver,
 } from '../../broker/port.ts';
 import type { AppId, ChannelName, EdgeId } from '../../contracts/ids.ts';
@@ -129,6 +130,10 @@ export function pseudoRandom(seed: number): (limit: number) => number {
 /** What a session or edge queue was told, in order. */
 export class Recorder implements SessionReceiver, EdgeQueueReceiver {
   readonly deliveries: Delivery[] = [];
+  readonly notices: LossNotice[] = [];
+  readonly notes: string[] = [];
+  /** All of it, in the order of the calls: `<id>`, `lost <reason>`, `noted <text>`, `interrupted`, `restored`. */
+  readonly calls: string[] = [];
   interruptions = 0;
   restorations = 0;
   readonly #onDelivery: ((delivery: Delivery) => void) | undefined;
@@ -143,14 +148,27 @@ export class Recorder implements SessionReceiver, EdgeQueueReceiver {
 
   delivered(delivery: Delivery): void {
     this.deliveries.push(delivery);
+    this.calls.push(delivery.id);
     this.#onDelivery?.(delivery);
   }
 
+  lost(notice: LossNotice): void {
+    this.notices.push(notice);
+    this.calls.push(`lost ${notice.reason}`);
+  }
+
+  noted(text: string): void {
+    this.notes.push(text);
+    this.calls.push(`noted ${text}`);
+  }
+
   interrupted(): void {
+    this.calls.push('interrupted');
     this.interruptions += 1;
   }
 
   restored(): void {
+    this.calls.push('restored');
     this.restorations += 1;
   }
 }

@@ -332,6 +332,7 @@ describe('createMemoryBroker', () => {
     await peer.channelPublisher.publish(publication('room', 'after'));
     await eventually(() => assert.deepEqual(handled, [1]));
     for (const { ids } of [recorder, held]) assert.deepEqual(ids, ['before', 'after']);
+    assert.deepEqual(held.calls, ['before', 'interrupted', 'restored', 'lost unknown', 'after']);
     const parked = await broker.sessionQueues.open(continuity('parked'), new Recorder());
     assert.isFalse(parked.resumed, 'the loss is told');
     await broker.close();
@@ -398,6 +399,8 @@ describe('createMemoryBroker', () => {
           delivered += 1;
           session.ack(delivery);
         },
+        lost: () => undefined,
+        noted: () => undefined,
         interrupted: () => undefined,
         restored: () => undefined,
       },

@@ -277,6 +277,8 @@ describe('edge channels', () => {
             },
             unbind: (key: ChannelKey) => queue.unbind(key),
             ack: (delivery: Pick<Delivery, 'tag' | 'epoch'>) => queue.ack(delivery),
+            note: (text: string) => queue.note(text),
+            reset: () => queue.reset(),
             park: () => queue.park(),
             close: () => queue.close(),
           };

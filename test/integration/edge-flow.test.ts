@@ -23,6 +23,8 @@ function watched(queues: SessionQueues) {
             count.delivered += 1;
             receiver.delivered(delivery);
           },
+          lost: (notice) => receiver.lost(notice),
+          noted: (text) => receiver.noted(text),
           interrupted: () => receiver.interrupted(),
           restored: () => receiver.restored(),
         },
@@ -36,6 +38,8 @@ function watched(queues: SessionQueues) {
           count.acked += 1;
           queue.ack(delivery);
         },
+        note: (text) => queue.note(text),
+        reset: () => queue.reset(),
         park: () => queue.park(),
         close: () => queue.close(),
       };

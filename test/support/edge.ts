@@ -87,6 +87,8 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       queueMaxLength: 100_000,
       hotAfter: 8,
       ownQueues: 2_000,
+      resumeWindowMs: 60_000,
+      sessionMaxLength: 1_000,
       webhookPrivateTargets: ['127.0.0.1'],
       ...options.settings,
     },

@@ -1,7 +1,8 @@
 /** A RabbitMQ of a test's own, which it may stop and start: started the way make does, with data of its own. */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from './eventually.ts';
 import { isFreePort, isRunning, projectRoot, runScript } from './scripts.ts';
 
 export const brokerScript = join(projectRoot, 'infra/scripts/broker.sh');
@@ -10,7 +11,7 @@ export const brokerScript = join(projectRoot, 'infra/scripts/broker.sh');
 export const unavailable = 69;
 
 /** Ports that go with a broker's own: Erlang's distribution and its port mapper, see beside() in broker.sh. */
-export const companions = [20_000, 25_000];
+export const companions = [20_000, 25_000] as const;
 
 /** Below the range from which the kernel takes ports for outgoing connections, companions included. */
 export async function freeBrokerPort(): Promise<number> {
@@ -39,6 +40,10 @@ export interface PrivateBroker {
   /** Politely, as an operator would; what is durable is kept. */
   down(): Promise<void>;
   up(): Promise<void>;
+  /** SIGKILL of the broker's process, as a machine that loses power; resolves when it is gone. `up` starts it again. */
+  kill(): Promise<void>;
+  /** Calls its `rabbitmqctl`, which takes some seconds, and returns what it said. */
+  control(...command: readonly string[]): Promise<string>;
   /** Stops it for good. */
   remove(): Promise<void>;
 }
@@ -65,6 +70,36 @@ export async function startPrivateBroker(): Promise<PrivateBroker | string> {
     url: `amqp://guest:guest@127.0.0.1:${port}`,
     down: async () => void (await run('down')),
     up: async () => void (await run('up')),
+    async kill() {
+      const state = await readFile(join(environment.WARREN_RUN_DIR, 'broker.state'), 'utf8');
+      const pid = Number(/^pid=(\d+)$/m.exec(state)?.[1]);
+      process.kill(pid, 'SIGKILL');
+      await eventually(() => {
+        if (isRunning(pid)) throw new Error(`the broker, pid ${pid}, does not end`);
+      });
+    },
+    async control(...command) {
+      const base = join(environment.WARREN_RUN_DIR, 'rabbitmq');
+      const { code, output } = await runScript(
+        'env',
+        [
+          '-i',
+          `PATH=${process.env['PATH']}:/usr/sbin:/sbin`,
+          // Where the node's Erlang cookie is.
+          `HOME=${join(base, 'home')}`,
+          `ERL_EPMD_PORT=${port + companions[1]}`,
+          `RABBITMQ_CONF_ENV_FILE=${join(base, 'rabbitmq-env.conf')}`,
+          'rabbitmqctl',
+          '--quiet',
+          '--node',
+          `warren-${port}@localhost`,
+          ...command,
+        ],
+        {},
+      );
+      if (code !== 0) throw new Error(`rabbitmqctl ${command.join(' ')}: ${output}`);
+      return output;
+    },
     async remove() {
       await run('down');
       await rm(directory, { recursive: true, force: true });

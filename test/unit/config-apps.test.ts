@@ -242,7 +242,7 @@ describe('presenceGraceMs', () => {
   it('leaves a rule that sets nothing refused, with the cure, and told once', () => {
     const found = rule("name: 'private-x'");
     expect(told(found)).to.deep.equal([
-      'channels[0] has neither "allow" nor "presenceGraceMs", so it sets nothing',
+      'channels[0] has none of "allow", "presenceGraceMs" and "delivery", so it sets nothing',
     ]);
     expect(found[0]?.cure).to.contain("allow: 'room in claims.rooms'");
     expect(told(rule("name: 'private-x', alow: 'true'"))).to.deep.equal([
@@ -251,6 +251,51 @@ describe('presenceGraceMs', () => {
     expect(told(rule("name: 'private-x', authorizer: 'http://a'"))).to.deep.equal([
       'channels[0].authorizer is not available in this version of Warren',
     ]);
+  });
+});
+
+describe('delivery', () => {
+  const rule = (keys: string) => problemsOf(`channels: [{ ${keys} }]`);
+
+  it('makes a rule of its own, for public channels too, or stands beside the others', () => {
+    const result = load(`channels:
+  - { name: 'ticker.{x}', delivery: edge }
+  - { name: 'private-{x}', delivery: session, allow: 'true' }
+  - { name: 'presence-{x}', delivery: auto, presenceGraceMs: 1 }`);
+    expect(result.ok && result.config.channels).to.deep.equal([
+      { index: 0, app: 'app-id', name: 'ticker.{x}', delivery: 'edge' },
+      { index: 1, app: 'app-id', name: 'private-{x}', allow: 'true', delivery: 'session' },
+      { index: 2, app: 'app-id', name: 'presence-{x}', presenceGraceMs: 1, delivery: 'auto' },
+    ]);
+  });
+
+  it('is one of three words', () => {
+    expect(told(rule("name: 'x', delivery: egde"))).to.deep.equal([
+      'channels[0].delivery "egde" is not known here; did you mean "edge"?',
+    ]);
+    expect(told(rule("name: 'x', delivery: 1"))).to.deep.equal([
+      'channels[0].delivery must be text, not a number',
+    ]);
+    expect(told(rule("name: 'private-x', delivry: edge"))).to.deep.equal([
+      'channels[0].delivry is not a known key; did you mean "delivery"?',
+    ]);
+  });
+
+  it('lets no condition stand on a public channel, where nobody would ask it', () => {
+    const [problem] = rule("name: 'ticker.{x}', delivery: edge, allow: 'true'");
+    expect(problem?.message).to.contain('is a public channel');
+    expect(told(rule("name: 'ticker.{x}', delivery: edge, presenceGraceMs: 5"))).to.deep.equal([
+      'channels[0].presenceGraceMs is for presence channels, and this name is of public ones',
+    ]);
+  });
+
+  it('hides no rule for private channels behind one for public channels', () => {
+    const found = rule(
+      "name: '{kind}-{x}', delivery: edge }, { name: 'private-{x}', allow: 'true'",
+    );
+    expect(told(found)).to.deep.equal([]);
+    const hidden = rule("name: '{a}', delivery: edge }, { name: 'ticker-{x}', delivery: auto");
+    expect(told(hidden).join()).to.contain('channels[1].name is never asked');
   });
 });
 

@@ -55,6 +55,18 @@ describe('compileChannelRuleName', () => {
     expect(Object.getPrototypeOf(parameters)).to.equal(null);
   });
 
+  it('reaches public channels only with a name of public ones, and only where that is asked for', () => {
+    const name = compileChannelRuleName('{kind}-{x}', 200, true);
+    if (!name.ok) throw new Error(name.error.message);
+    expect(name.value.public).to.equal(true);
+    expect({ ...name.value.match('cache-x') }).to.deep.equal({ kind: 'cache', x: 'x' });
+    for (const channel of ['private-x', 'presence-x', 'private-encrypted-x', '#server-to-user-x']) {
+      expect(name.value.match(channel), channel).to.equal(undefined);
+    }
+    expect(name.value.covers(compile('private-{x}'))).to.equal(false);
+    expect(compile('private-{x}').public).to.equal(false);
+  });
+
   const wrong: readonly (readonly [string, RegExp])[] = [
     ['', /can never be a channel name/],
     ['chat.{room}', /public channel/],

@@ -134,7 +134,7 @@ events:
   - { on: x, disconnect: '{data.userId}' }
   - { on: x, unsubscribe: { user: '{data.userId}' } }
 channels:
-  - { name: 'private-a', allow: 'true', delivery: auto, member: {} }
+  - { name: 'private-a', allow: 'true', member: {} }
   - { name: 'private-b', authorizer: 'http://127.0.0.1/authorize' }
 auth:
   jwt: { jwksUri: 'https://example.com/jwks.json' }
@@ -145,7 +145,6 @@ ingress: { redis: {} }
         'events[0].schema',
         'events[1].disconnect',
         'events[2].unsubscribe',
-        'channels[0].delivery',
         'channels[0].member',
         'channels[1].authorizer',
         'auth.jwt.jwksUri',

@@ -43,6 +43,8 @@ function harness(client: Partial<Client> = {}) {
       },
       client: () => ({
         frame: () => {},
+        pinged: () => {},
+        ponged: () => {},
         taken: () => {},
         closed: (code) => closed.push(code),
         ...client,
@@ -115,5 +117,36 @@ describe('Connection', () => {
     connection.send('late');
     expect(frames).to.deep.equal(['subscribe']);
     expect(sent()).to.equal('');
+  });
+
+  it('tells its client of each ping that goes out, and of each answer, in their order', () => {
+    const calls: string[] = [];
+    const { connection, receive, sent } = harness({
+      pinged: () => calls.push('pinged'),
+      ponged: () => calls.push('ponged'),
+    });
+    receive('{"event":"pusher:pong","data":{}}');
+    expect(calls, 'nobody asked').to.deep.equal([]);
+    sent();
+    connection.requestPong();
+    connection.requestPong();
+    expect(sent().match(/pusher:ping/g)).to.have.length(2);
+    receive('{"event":"pusher:pong","data":{}}');
+    receive('{"event":"pusher:pong","data":{}}');
+    receive('{"event":"pusher:pong","data":{}}');
+    expect(calls).to.deep.equal(['pinged', 'pinged', 'ponged', 'ponged']);
+  });
+
+  it('ends one that has to answer and does not, however alive it is, and no other', () => {
+    for (const mustAnswer of [true, false]) {
+      const { connection, receive, closed } = harness();
+      if (mustAnswer) connection.requestPong();
+      else connection.sweep(30_000);
+      receive('{"event":"pusher:ping"}');
+      connection.sweep(29_999);
+      expect(closed).to.deep.equal([]);
+      connection.sweep(30_000);
+      expect(closed).to.deep.equal(mustAnswer ? [4201] : []);
+    }
   });
 });

@@ -5,6 +5,7 @@ import { parseChannel } from '../../contracts/channel.ts';
 import { parseAppId, parseSocketId } from '../../contracts/ids.ts';
 import { channelKey } from '../../contracts/routing-key.ts';
 import { OwnQueue } from '../../edge/delivery/own-queue.ts';
+import { RoadLoad } from '../../edge/delivery/road-load.ts';
 import { Subscription } from '../../edge/delivery/subscription.ts';
 import { textFrame } from '../../edge/socket/websocket-frame.ts';
 import { EdgeTally } from '../../edge/tally.ts';
@@ -59,6 +60,8 @@ class ScriptedQueues implements SessionQueues {
       ack: ({ tag }) => {
         this.acked.push(tag);
       },
+      note: async () => {},
+      reset: async () => {},
       park: async () => {},
       close: async () => {
         this.calls.push('close');
@@ -83,11 +86,13 @@ function harness() {
   const queues = new ScriptedQueues();
   const pushed: Buffer[] = [];
   const tally = new EdgeTally();
+  const load = new RoadLoad();
   const road = new OwnQueue({
     queues,
     spec: { kind: 'plain', prefetch: 10, maxLength: 100 },
     socketId: socket,
     outbox: { push: (frame) => void pushed.push(frame) },
+    load,
     tally,
   });
   let tag = 0;
@@ -118,7 +123,7 @@ function harness() {
     road.start(subscription);
     return subscription;
   };
-  return { queues, pushed, tally, road, deliver, texts, live };
+  return { queues, pushed, tally, load, road, deliver, texts, live };
 }
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -302,5 +307,53 @@ describe('OwnQueue', () => {
     const outcome = await road.join(subscriptionTo('a')).catch((error: BrokerError) => error.code);
     expect(outcome).to.equal('closed');
     expect(queues.calls).to.deep.equal([]);
+  });
+
+  describe('what it counts', () => {
+    const counts = ({ ownQueues, attaching }: RoadLoad) => [ownQueues, attaching];
+
+    it('is a queue from the first join until it is closed, attaching until it is there', async () => {
+      const { load, queues, road, live } = harness();
+      expect(counts(load)).to.deep.equal([0, 0]);
+      void road.join(subscriptionTo('b'));
+      expect(counts(load)).to.deep.equal([1, 1]);
+      await live('a');
+      expect(counts(load)).to.deep.equal([1, 0]);
+      await road.close();
+      expect(counts(load)).to.deep.equal([0, 0]);
+      for (const bind of queues.binds) bind.resolve();
+    });
+
+    it('is nothing where the queue could not be opened, was given up, or was never asked for', async () => {
+      const failed = harness();
+      const joined = failed.road.join(subscriptionTo('a')).catch(() => 'failed');
+      failed.queues.opened.reject(new BrokerError('broker_timeout', 'not now'));
+      expect(await joined).to.equal('failed');
+      expect(counts(failed.load)).to.deep.equal([0, 0]);
+
+      const givenUp = harness();
+      const waiting = givenUp.road.join(subscriptionTo('a')).catch(() => 'failed');
+      await givenUp.road.close();
+      expect(await waiting).to.equal('failed');
+      expect(counts(givenUp.load)).to.deep.equal([0, 0]);
+
+      const unused = harness();
+      await unused.road.close();
+      expect(counts(unused.load)).to.deep.equal([0, 0]);
+    });
+
+    it('is attaching again while the broker has lost it, however that ends', async () => {
+      const { load, queues, live, road } = harness();
+      await live('a');
+      queues.receiver?.interrupted();
+      queues.receiver?.interrupted();
+      expect(counts(load)).to.deep.equal([1, 1]);
+      queues.receiver?.restored();
+      expect(counts(load)).to.deep.equal([1, 0]);
+      queues.receiver?.interrupted();
+      await road.close();
+      queues.receiver?.interrupted();
+      expect(counts(load)).to.deep.equal([0, 0]);
+    });
   });
 });

@@ -44,6 +44,10 @@ describe('readSettings', () => {
       drainMs: 30_000,
       prefetch: 100,
       queueMaxLength: 10_000,
+      hotAfter: 8,
+      ownQueues: 2_000,
+      resumeWindowMs: 120_000,
+      sessionMaxLength: 1_000,
       socketBufferBytes: 1_048_576,
       slowSocketMs: 30_000,
       routerPrefetch: 200,
@@ -72,6 +76,10 @@ describe('readSettings', () => {
       WARREN_DRAIN_MS: '0',
       WARREN_PREFETCH: '1',
       WARREN_QUEUE_MAX_LENGTH: '10',
+      WARREN_HOT_AFTER: '3',
+      WARREN_OWN_QUEUES: '0',
+      WARREN_RESUME_WINDOW_MS: '1000',
+      WARREN_SESSION_MAX_LENGTH: '11',
       WARREN_SOCKET_BUFFER_BYTES: '16384',
       WARREN_SLOW_SOCKET_MS: '100',
       WARREN_ROUTER_PREFETCH: '2',
@@ -98,6 +106,10 @@ describe('readSettings', () => {
       drainMs: 0,
       prefetch: 1,
       queueMaxLength: 10,
+      hotAfter: 3,
+      ownQueues: 0,
+      resumeWindowMs: 1000,
+      sessionMaxLength: 11,
       socketBufferBytes: 16_384,
       slowSocketMs: 100,
       routerPrefetch: 2,
@@ -136,13 +148,15 @@ describe('readSettings', () => {
   });
 
   describe('whole numbers', () => {
+    /** Without them the ends of the range contradict another setting. */
+    const beside: Environment = { WARREN_PREFETCH: '1', WARREN_SESSION_MAX_LENGTH: '1000000' };
     for (const [name, setting] of Object.entries(settingsTable)) {
       if (setting.type !== 'integer') continue;
       const { minimum, maximum } = setting;
       it(`${name}: ${minimum} to ${maximum}, default ${setting.default}`, () => {
         expect(setting.default).to.be.within(minimum, maximum);
         for (const good of [minimum, maximum]) {
-          expect(readSettings({ [name]: String(good) }).ok, String(good)).to.equal(true);
+          expect(readSettings({ ...beside, [name]: String(good) }).ok, String(good)).to.equal(true);
         }
         const bad = [
           minimum - 1,
@@ -166,6 +180,18 @@ describe('readSettings', () => {
         }
       });
     }
+  });
+
+  it('wants the queue of a session to hold more than is under way to its client', () => {
+    const lengths = (prefetch: string, length: string) => ({
+      WARREN_PREFETCH: prefetch,
+      WARREN_SESSION_MAX_LENGTH: length,
+    });
+    expect(readSettings(lengths('50', '51')).ok).to.equal(true);
+    expect(problemsOf(lengths('50', '50'))).to.deep.equal([
+      'WARREN_SESSION_MAX_LENGTH must be above WARREN_PREFETCH (50), not 50: what is under way to a client goes back into the queue when it leaves',
+    ]);
+    expect(problemsOf({ WARREN_PREFETCH: '1000' })).to.have.lengthOf(1);
   });
 
   it('takes one of the listed choices, and lists them otherwise', () => {
