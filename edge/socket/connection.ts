@@ -157,10 +157,13 @@ export class Connection implements OutboxOwner {
       if (nowMs >= this.#closeDeadlineMs) this.terminate();
       return;
     }
+    if (this.#mustAnswer && this.#isPongOverdue(nowMs)) {
+      this.close(closeCodes.pongTimeout);
+      return;
+    }
     const due = this.#heartbeat.due(nowMs);
     if (due === 'ping') this.#ping();
     else if (due !== undefined) this.close(due);
-    else if (this.#mustAnswer && this.#isPongOverdue(nowMs)) this.close(closeCodes.pongTimeout);
   }
 
   /** OutboxOwner: reading stops too, so that a client that does not read cannot make us answer without bound. */
