@@ -31,6 +31,7 @@ import { exposeRoads } from './delivery/roads-metrics.ts';
 import { SharedQueue } from './delivery/shared-queue.ts';
 import { closePaced } from './drain.ts';
 import { defaultServerLimits, startServer } from './server.ts';
+import { startShedding } from './shed.ts';
 import { Connection, type ConnectionContext } from './socket/connection.ts';
 import { Connections } from './socket/connections.ts';
 import { type Handshake, readHandshake } from './socket/handshake.ts';
@@ -54,6 +55,7 @@ export type EdgeSettings = Pick<
   | 'ownQueues'
   | 'resumeWindowMs'
   | 'sessionMaxLength'
+  | 'shedPerSecond'
   | 'hotAfter'
   | 'ownQueues'
   | 'webhookPrivateTargets'
@@ -186,6 +188,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       windowMs: settings.resumeWindowMs,
     },
     edgeId,
+    edges: () => cluster.edges().length,
     claim: (key, atMs) => cluster.claimSession(key, atMs),
   });
   const lastEvents = new LastEvents({ cache: broker.publicationCache, clock, log });
@@ -272,7 +275,9 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       readiness,
     }),
     admit,
-    accept(webSocket, socket, handshake) {
+    accept(webSocket, socket, admitted) {
+      const address = 'remoteAddress' in socket ? String(socket.remoteAddress) : '';
+      const handshake = { ...admitted, address };
       const isTaken = (id: SocketId) => connections.has(id);
       const socketId = newSocketId(random, isTaken, firstOfSocketId(handshake));
       handshake.app.connections += 1;
@@ -291,11 +296,21 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     edges: () => cluster.edges().length,
     cachedChannels: () => lastEvents.size,
     sessions: () => continuities.size,
-
   });
   const periodMs = sweepPeriodMs(settings);
   exposeRoads(metrics, load, shared);
   const stopSweep = connections.sweep(clock, periodMs);
+  const stopShedding = startShedding({
+    perSecond: settings.shedPerSecond,
+    clock,
+    random,
+    figures() {
+      let all = connections.size;
+      for (const app of apps.all()) all += connectionsElsewhere(app);
+      return { own: connections.size, all, edges: cluster.edges().length };
+    },
+    connections: () => connections.all(),
+  });
   const stopUnproven = clock.every(periodMs, () => clients.sweep(clock.monotonicMs()));
   const stopWatching = broker.onStatus((status) => {
     if (status.ready) log.info({}, 'the broker is ready');
@@ -306,6 +321,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
 
   /** Every wait ends at the deadline, whatever the clients and the broker do. */
   async function stop(drainMs: number): Promise<void> {
+    stopShedding();
     const over = new AbortController();
     const farewellMs = Math.min(
       longestFarewellMs,

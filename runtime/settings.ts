@@ -154,6 +154,13 @@ export const settingsTable = {
     maximum: 3_600_000,
     doc: 'How long the broker keeps what is published for a session with continuity (`/~s/<id>`) while its client is away. A longer window survives longer tunnels; the price is that every session that has left for good is collected for, up to `WARREN_SESSION_MAX_LENGTH` messages, until its window is over.',
   },
+  WARREN_SHED_PER_SECOND: {
+    type: 'integer',
+    default: 0,
+    minimum: 0,
+    maximum: 10_000,
+    doc: 'Connections per second that an edge with clearly more than its share closes with 4200, so that a new edge gets some after a scale-up; 0 sheds none. Sessions lose nothing by it, plain connections what is published until they are back.',
+  },
   WARREN_SESSION_MAX_LENGTH: {
     type: 'integer',
     default: 1_000,
@@ -264,6 +271,7 @@ export interface Settings {
   readonly resumeWindowMs: number;
   /** Above `prefetch`. */
   readonly sessionMaxLength: number;
+  readonly shedPerSecond: number;
   readonly socketBufferBytes: number;
   readonly slowSocketMs: number;
   readonly routerPrefetch: number;
@@ -366,6 +374,7 @@ export function readSettings(
     ownQueues: number('WARREN_OWN_QUEUES'),
     resumeWindowMs: number('WARREN_RESUME_WINDOW_MS'),
     sessionMaxLength: number('WARREN_SESSION_MAX_LENGTH'),
+    shedPerSecond: number('WARREN_SHED_PER_SECOND'),
     socketBufferBytes: number('WARREN_SOCKET_BUFFER_BYTES'),
     slowSocketMs: number('WARREN_SLOW_SOCKET_MS'),
     routerPrefetch: number('WARREN_ROUTER_PREFETCH'),

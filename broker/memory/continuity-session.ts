@@ -30,6 +30,8 @@ export class ContinuitySession implements SessionQueue, Attached, Claimant {
   #resumed = false;
   #isInterrupted = false;
   #resetsWhenHeld = false;
+  /** The queue has a note or a notice that the receiver has not been given yet. */
+  #isToTell = false;
   #state: 'opening' | 'open' | 'ended' = 'opening';
 
   /** @throws RangeError where the spec cannot be served */
@@ -85,11 +87,17 @@ export class ContinuitySession implements SessionQueue, Attached, Claimant {
       }
     }
     for (const key of this.#keys) channels.bind(key, queue);
-    this.#connection.host.turns.later(() => this.#tell(held, queue));
+    this.#isToTell = held.note !== undefined || held.notice !== undefined;
+    if (this.#isToTell) this.#connection.host.turns.later(() => this.#tell(held, queue));
     queue.consume({
       prefetch: this.#prefetch,
-      deliver: (publication, tag, redelivered) =>
-        this.#receiver.delivered(deliveryOf(publication, tag, this.#epoch, redelivered)),
+      deliver: (publication, tag, redelivered) => {
+        // A turn that was put off before may deliver first.
+        if (this.#isToTell) this.#tell(held, queue);
+        // The receiver may have let go within that call: then the message is back in the queue.
+        if (this.#held !== held || held.queue !== queue) return;
+        this.#receiver.delivered(deliveryOf(publication, tag, this.#epoch, redelivered));
+      },
     });
     this.#untilHeld.release();
     if (!this.#isInterrupted) return;
@@ -175,7 +183,8 @@ export class ContinuitySession implements SessionQueue, Attached, Claimant {
 
   /** What the queue begins with; in a turn of its own, as all that it delivers. */
   #tell(held: HeldQueue, queue: Queue<Publication>): void {
-    if (this.#held !== held || held.queue !== queue) return;
+    if (!this.#isToTell || this.#held !== held || held.queue !== queue) return;
+    this.#isToTell = false;
     if (held.note !== undefined && held.note.by !== this) this.#receiver.noted(held.note.text);
     // The receiver may have ended it within the call.
     if (this.#held !== held || held.queue !== queue || held.notice === undefined) return;

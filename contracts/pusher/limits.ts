@@ -15,9 +15,9 @@ export interface AppLimits {
   readonly connections: number;
   /** Sessions with continuity in the cluster, approximately, those that wait for their client included, 0 to 1,000,000; more are served as plain connections. */
   readonly sessions: number;
-  /** Of these, those of one signed-in user, 1 to 10,000. */
+  /** Of these, those of one signed-in user on one edge, 1 to 10,000; more are not kept when their connection ends. */
   readonly sessionsPerUser: number;
-  /** Of these, those of one client IP address, 1 to 1,000,000. */
+  /** Of these, those of one client IP address on one edge, 0 (no limit) to 1,000,000. */
   readonly sessionsPerAddress: number;
   /** Channels that one socket may be subscribed to, 1 to 100,000. */
   readonly channelsPerConnection: number;
@@ -50,7 +50,7 @@ export const defaultLimits: AppLimits = {
   connections: 100_000,
   sessions: 10_000,
   sessionsPerUser: 20,
-  sessionsPerAddress: 100,
+  sessionsPerAddress: 0,
   channelsPerConnection: 100,
   clientFrameBytes: 65_536,
   clientEventsPerSecond: 10,

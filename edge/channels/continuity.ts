@@ -5,6 +5,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { EdgeId } from '../../contracts/ids.ts';
 import { closeCodes } from '../../contracts/pusher/close-codes.ts';
+import type { AppLimits } from '../../contracts/pusher/limits.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { App } from '../apps.ts';
 import {
@@ -27,6 +28,8 @@ export interface ContinuitiesContext extends ContinuityContext {
   readonly clock: Clock;
   readonly settings: ContinuitySettings;
   readonly edgeId: EdgeId;
+  /** How many edges there are, this one included. */
+  edges(): number;
   /** Tells the other edges that the session has a newer connection here. */
   claim(key: string, atMs: number): void;
 }
@@ -57,6 +60,7 @@ export class Continuities {
   /** Sessions per app, held here or parked by this edge not longer than a window ago. */
   readonly #perApp: Recent;
   readonly #perUser: Recent;
+  readonly #perAddress: Recent;
   /** Connections per session id, lately. */
   readonly #takeovers: Recent;
 
@@ -65,6 +69,7 @@ export class Continuities {
     this.#context = context;
     this.#perApp = new Recent(clock, settings.windowMs);
     this.#perUser = new Recent(clock, settings.windowMs);
+    this.#perAddress = new Recent(clock, settings.windowMs);
     this.#takeovers = new Recent(clock, takeoverWindowMs);
   }
 
@@ -79,7 +84,9 @@ export class Continuities {
     const { app } = connection.handshake;
     const { limits, id } = app.config;
     const former = this.#owners.get(key);
-    if (former === undefined && this.#perApp.count(id) >= limits.sessions) return undefined;
+    const from = `${id} ${connection.handshake.address ?? ''}`;
+    // One that comes back is counted already.
+    if (!this.#perApp.has(id, key) && this.#isSpent(limits, id, from)) return undefined;
     this.#takeovers.add(key);
     if (this.#takeovers.count(key) > maxTakeovers) {
       // The connection is still being made.
@@ -90,8 +97,9 @@ export class Continuities {
     const atMs = this.#context.clock.now();
     this.#owners.set(key, { connection, atMs });
     this.#perApp.hold(id, key);
+    this.#perAddress.hold(from, key);
     this.#context.claim(key, atMs);
-    return this.#open(connection, key, app);
+    return this.#open(connection, key, app, from);
   }
 
   /** Another edge has a connection of the session: the newest one owns it. */
@@ -102,7 +110,14 @@ export class Continuities {
     if (isNewer) owner.connection.close(closeCodes.sessionTakenOver);
   }
 
-  #open(connection: Connection, key: string, app: App): Continuity {
+  #isSpent({ sessions, sessionsPerAddress }: AppLimits, app: string, from: string): boolean {
+    // Each edge grants its share, so that all together keep to the limit, roughly.
+    const share = Math.ceil(sessions / this.#context.edges());
+    if (this.#perApp.count(app) >= share) return true;
+    return sessionsPerAddress > 0 && this.#perAddress.count(from) >= sessionsPerAddress;
+  }
+
+  #open(connection: Connection, key: string, app: App, from: string): Continuity {
     const { settings } = this.#context;
     const { socketId, outbox } = connection;
     const peer: ContinuityPeer = {
@@ -131,6 +146,7 @@ export class Continuities {
         if (this.#owners.get(key)?.connection === connection) {
           this.#owners.delete(key);
           this.#perApp.letGo(app.config.id, key, isOver);
+          this.#perAddress.letGo(from, key, isOver);
           if (user !== undefined) this.#perUser.letGo(user, key, isOver);
         }
         return queue.end(isOver);

@@ -29,6 +29,12 @@ export class Recent {
     return this.#counts.get(group) ?? 0;
   }
 
+  has(group: string, name: string): boolean {
+    this.#expire();
+    const key = keyOf(group, name);
+    return this.#held.has(key) || this.#gone.has(key);
+  }
+
   /** One more event of the group, forgotten after the window. */
   add(group: string): void {
     this.#serial += 1;

@@ -42,6 +42,8 @@ export interface Entry {
   takeover: Takeover | undefined;
   /** The owner that this edge was the backup of until a third one came between; kept for a while in case that owner is dead already. */
   formerOwner: EdgeId | undefined;
+  /** The backup has changed since this edge decided last. */
+  hasNewBackup: boolean;
   /** The last total that was told, and when. */
   toldTotal: number;
   toldMs: number;
@@ -72,6 +74,7 @@ export function newEntry(key: DirectoryKey, text: string, shard: number): Entry 
     vanishedMs: longAgo,
     takeover: undefined,
     formerOwner: undefined,
+    hasNewBackup: false,
     toldTotal: 0,
     toldMs: longAgo,
     isUneven: false,

@@ -57,6 +57,19 @@ export function setAside(entry: Entry, formerOwner: EdgeId | undefined, untilMs:
   entry.forgetDueMs = untilMs;
 }
 
+/**
+ * This edge keeps a key again that it had set aside. What it believed is out of date meanwhile, and others will tell it; unless it
+ * stands in for the former owner, which has died.
+ */
+export function takeBack(entry: Entry, standsIn: boolean): void {
+  entry.formerOwner = undefined;
+  if (standsIn) return;
+  entry.announced = false;
+  entry.assumedMs = undefined;
+  entry.appearedMs = longAgo;
+  entry.vanishedMs = longAgo;
+}
+
 /** Whether the former owner may have left something to be announced. */
 export function isWorthSettingAside({ announced, vanishedMs }: Entry): boolean {
   return announced || vanishedMs !== longAgo;

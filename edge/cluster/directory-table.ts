@@ -31,6 +31,7 @@ import {
   handed,
   isWorthSettingAside,
   setAside,
+  takeBack,
 } from './directory-succession.ts';
 import { DueQueue } from './due-queue.ts';
 import type { Departure } from './membership.ts';
@@ -144,13 +145,15 @@ export class DirectoryTable {
       setReport(entry, edge, 0, false);
       this.#decide(entry, nowMs);
     }
-    if (how === 'silent') this.#speakFor(edge, lastHeardMs - doubtMs, ring);
-    this.#move(ring, nowMs, (entry) => {
+    const dead = how === 'silent' ? edge : undefined;
+    if (dead !== undefined) this.#speakFor(dead, lastHeardMs - doubtMs, ring);
+    const takenOver = (entry: Entry) => {
       entry.takeover =
         how === 'silent'
           ? { how, sinceMs: lastHeardMs - doubtMs }
           : { how, recentMs: nowMs - doubtMs, isGone: entry.sum === 0, isHandedOver: false };
-    });
+    };
+    this.#move(ring, nowMs, takenOver, dead);
   }
 
   /**
@@ -182,11 +185,11 @@ export class DirectoryTable {
     const toBackups = new Map<EdgeId, Handed[]>();
     for (const entry of undecided) {
       if (this.#entries.get(entry.text) !== entry) continue;
-      const isTaken = entry.takeover !== undefined;
       this.#endTakeover(entry);
       this.#decide(entry, nowMs);
-      const { owner, backup, announced, sum } = entry;
-      if (!isTaken || owner !== this.#self || backup === undefined) continue;
+      const { owner, backup, announced, sum, hasNewBackup } = entry;
+      entry.hasNewBackup = false;
+      if (!hasNewBackup || owner !== this.#self || backup === undefined) continue;
       // No report tells the new backup that an end is to be announced.
       if (announced && sum === 0) push(toBackups, backup, handed(entry));
     }
@@ -341,32 +344,33 @@ export class DirectoryTable {
     wanting.clear();
   }
 
-  /** @param takenOver what to note of an entry that another edge owned before */
-  #move(ring: Ring, nowMs: number, takenOver: (entry: Entry) => void): void {
+  /**
+   * @param takenOver what to note of an entry that another edge owned before
+   * @param dead the edge that has left without a word
+   */
+  #move(ring: Ring, nowMs: number, takenOver: (entry: Entry) => void, dead?: EdgeId): void {
     this.#ring = ring;
-    const toOwners = new Map<EdgeId, Handed[]>();
-    const toBackups = new Map<EdgeId, Handed[]>();
+    const handovers = new Map<EdgeId, Handed[]>();
     for (const entry of this.#entries.values()) {
       const { owner, backup } = entry;
       const next = ring.targets(entry.shard);
       if (next.owner === owner && next.backup === backup) continue;
-      // What it has just begun to own it leaves as it would have found it.
-      if (owner === this.#self && next.owner !== this.#self) this.#endTakeover(entry);
+      if (owner === this.#self && next.owner !== this.#self) {
+        // What it has just begun to own it leaves as it would have found it, and waits for an end as long as the new owner will.
+        this.#endTakeover(entry);
+        entry.vanishDueMs = never;
+      }
       entry.owner = next.owner;
       entry.backup = next.backup;
-      if (owner === this.#self && entry.announced) {
-        // A new owner learns what was announced; a new backup only what no report will tell it: that an end is to be announced.
-        if (next.owner !== owner && next.owner !== undefined) {
-          push(toOwners, next.owner, handed(entry));
-        } else if (entry.sum === 0 && next.backup !== undefined && next.backup !== backup) {
-          push(toBackups, next.backup, handed(entry));
-        }
+      if (owner === this.#self && next.owner !== owner && next.owner !== undefined) {
+        if (entry.announced) push(handovers, next.owner, handed(entry));
       }
+      if (next.backup !== backup) entry.hasNewBackup = true;
       if (!this.#keeps(entry)) {
         this.#letGo(entry, owner, nowMs);
         continue;
       }
-      entry.formerOwner = undefined;
+      if (entry.formerOwner !== undefined) takeBack(entry, entry.formerOwner === dead);
       entry.forgetDueMs = never;
       if (entry.owner === this.#self && owner !== this.#self) {
         takenOver(entry);
@@ -374,8 +378,7 @@ export class DirectoryTable {
       }
       this.#decide(entry, nowMs);
     }
-    for (const [edge, keys] of toOwners) this.#listener.handOver(edge, keys, maxHops);
-    for (const [edge, keys] of toBackups) this.#listener.handOver(edge, keys, 0);
+    for (const [edge, keys] of handovers) this.#listener.handOver(edge, keys, maxHops);
   }
 
   #letGo(entry: Entry, formerOwner: EdgeId | undefined, nowMs: number): void {

@@ -90,9 +90,9 @@ export class Membership {
     return this.#heardMs.get(edge);
   }
 
-  /** Nobody has answered our greeting, and nobody has come since; one that has left may have something to hand over still. */
+  /** Nobody has answered our greeting so far, and nobody has come since; one that has left may have something to hand over still. */
   get isAlone(): boolean {
-    return this.#state === 'settled' && this.#heardMs.size === 0 && this.#departed.size === 0;
+    return this.#heardMs.size === 0 && this.#departed.size === 0;
   }
 
   othersLoad(app: AppId): ClusterLoad {

@@ -26,8 +26,8 @@ export class LingeringKeys {
     return this.#untilMs.size;
   }
 
+  /** A key that does not linger yet. */
   add(key: ChannelKey): void {
-    this.#untilMs.delete(key);
     this.#untilMs.set(key, this.#clock.monotonicMs() + lingerMs);
     if (this.#untilMs.size > maxKeys) {
       const [oldest] = this.#untilMs.keys();

@@ -9,6 +9,8 @@ export interface Handshake {
   /** The id of `wsPath: '/~s/<id>'`: a bearer secret, never logged. */
   readonly sessionId?: string;
   readonly origin?: string;
+  /** The other end of the TCP connection: a proxy's, where there is one. */
+  readonly address?: string;
 }
 
 interface Target {

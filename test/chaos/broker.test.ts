@@ -11,7 +11,7 @@ import { brokerObjects } from './baseline.ts';
 import { summary } from './report.ts';
 import { ChaosRun } from './run.ts';
 
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 4_294_967_296));
+const seed = Number(process.env['SEED'] || Math.floor(Math.random() * 4_294_967_296));
 /** Publications between two faults: so much is under way when the next one strikes. */
 const between = 100;
 

@@ -10,7 +10,7 @@ import { summary } from './report.ts';
 import { ChaosRun } from './run.ts';
 
 const minutes = Number(process.env['MINUTES'] ?? 0);
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 4_294_967_296));
+const seed = Number(process.env['SEED'] || Math.floor(Math.random() * 4_294_967_296));
 
 const deck: Deck = {
   'edge-kill': 21,
@@ -31,9 +31,7 @@ describe('sessions with continuity, while edges, routers and links die', functio
   let verdict: Verdict;
 
   before(async () => {
-    process.stdout.write(
-      `    replay with: make chaos SEED=${seed}${minutes === 0 ? ' MINUTES=0' : ` MINUTES=${minutes}`}\n`,
-    );
+    process.stdout.write(`    replay with: make chaos SEED=${seed} MINUTES=${minutes}\n`);
     run = await ChaosRun.start({
       seed,
       pages: 40,

@@ -173,6 +173,29 @@ export class Recorder implements SessionReceiver, EdgeQueueReceiver {
   }
 }
 
+/** Specs of continuity sessions, each with a key of its own. */
+export function sessionSpecs(current: () => BrokerUnderTest) {
+  return (
+    more: {
+      readonly prefetch?: number;
+      readonly maxLength?: number;
+      readonly windowMs?: number;
+    } = {},
+  ) =>
+    ({
+      kind: 'continuity',
+      key: current().sessionKey(),
+      prefetch: 10,
+      maxLength: 1_000,
+      windowMs: 60_000,
+      ...more,
+    }) as const;
+}
+
+export function publish(broker: Broker, channel: string, id: string) {
+  return broker.channelPublisher.publish(publication(channel, id));
+}
+
 /** A bus member that listens to nobody. */
 export const silentMember: EdgeBusReceiver = {
   message: () => undefined,

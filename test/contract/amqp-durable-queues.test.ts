@@ -288,7 +288,8 @@ describe('durable queues of the AMQP adapter', function () {
       proxy.setMode('blackhole');
       const error = await rejectionOf(broker.webhookQueues.publish(target, Buffer.from('0')));
       assert.equal(error.code, 'broker_timeout');
-      // The connection stays as it is: whoever got no answer on it has to leave it.
+      // Nobody else has cut it, and no heartbeat is due.
+      await eventually(() => assert.isFalse(broker.status().ready, 'that connection is given up'));
       proxy.setMode('pass');
       await eventually(() => broker.webhookQueues.publish(target, Buffer.from('1')));
     });

@@ -180,6 +180,8 @@ export function describePublicationCache(adapter: BrokerAdapter): void {
         await interrupt();
       }
       await eventually(() => assert.equal(follower.numbers.at(-1), published - 1));
+      // The last interruption is over, or it would end the next one.
+      await eventually(() => assert.isTrue(broker.status().ready));
       await cutOff();
       await eventually(() => assert.isFalse(broker.status().ready));
       await publishCached(publisher, range(200, published));

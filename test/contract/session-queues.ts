@@ -1,19 +1,24 @@
 /** The guarantees of `SessionQueues` that hold for every session, one test for each sentence. */
 import { assert } from 'chai';
-import type { Broker, SessionQueue, SessionSpec } from '../../broker/port.ts';
+import type { SessionSpec } from '../../broker/port.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   type BrokerAdapter,
   keyOf,
   pseudoRandom,
-  publication,
+  publish,
   Recorder,
   range,
   rejectionOf,
-  roundTrips,
   useBroker,
 } from './adapter.ts';
+import { describeBackPressure } from './session-back-pressure.ts';
 import { describeContinuity } from './session-continuity.ts';
+import { describeHandOver } from './session-hand-over.ts';
+import { describeInterruption } from './session-interruption.ts';
+import { describeLoss } from './session-loss.ts';
+import { describeNotes } from './session-notes.ts';
+import { describeReuse } from './session-reuse.ts';
 
 export function describeSessionQueues(adapter: BrokerAdapter): void {
   describe(`${adapter.name}: SessionQueues`, () => {
@@ -23,7 +28,13 @@ export function describeSessionQueues(adapter: BrokerAdapter): void {
     describePlain(current, plain);
     describeBackPressure(current);
     describeInterruption(current, plain);
-    describeContinuity(current);
+    describeReuse(current);
+    describe('with continuity', () => {
+      describeContinuity(current);
+      describeHandOver(current);
+      describeLoss(current);
+      describeNotes(current);
+    });
   });
 }
 
@@ -173,247 +184,4 @@ function describePlain(current: Current, plain: SessionSpec): void {
       await session.close();
     }
   });
-}
-
-function describeBackPressure(current: Current): void {
-  it('leaves at most `prefetch` deliveries unacknowledged; each acknowledgement frees one', async () => {
-    const { broker } = current();
-    let unacknowledged = 0;
-    let most = 0;
-    const recorder = new Recorder(() => {
-      unacknowledged += 1;
-      most = Math.max(most, unacknowledged);
-    });
-    const session = await open(broker, { prefetch: 4, maxLength: 1_000 }, recorder, 'room');
-    const ids = range(20).map(String);
-    await Promise.all(ids.map((id) => publish(broker, 'room', id)));
-    await eventually(() => assert.lengthOf(recorder.ids, 4));
-    await roundTrips(broker);
-    for (const n of range(20)) {
-      const delivery = await eventually(() => {
-        const next = recorder.deliveries[n];
-        assert.isDefined(next);
-        return next;
-      });
-      unacknowledged -= 1;
-      if (delivery !== undefined) session.ack(delivery);
-    }
-    await eventually(() => assert.deepEqual(recorder.ids, ids));
-    assert.equal(most, 4);
-  });
-
-  it('acknowledges one delivery at a time, not those before it', async () => {
-    const { broker, sessionKey } = current();
-    const spec = {
-      kind: 'continuity',
-      key: sessionKey(),
-      prefetch: 5,
-      maxLength: 1_000,
-      windowMs: 60_000,
-    } as const;
-    const recorder = new Recorder();
-    const session = await broker.sessionQueues.open(spec, recorder);
-    await session.bind(keyOf('room'));
-    for (const id of range(5)) await publish(broker, 'room', String(id));
-    await eventually(() => assert.lengthOf(recorder.ids, 5));
-    for (const n of [3, 1]) {
-      const delivery = recorder.deliveries[n];
-      if (delivery !== undefined) session.ack(delivery);
-    }
-    await session.park();
-    const again = new Recorder();
-    const resumed = await broker.sessionQueues.open(spec, again);
-    await eventually(() => assert.deepEqual(again.ids, ['0', '2', '4']));
-    await resumed.close();
-  });
-
-  it('does not let a slow session hold up another', async () => {
-    const { broker } = current();
-    const slow = new Recorder();
-    await open(broker, { prefetch: 1, maxLength: 10 }, slow, 'room');
-    const quick = new Recorder((delivery) => session.ack(delivery));
-    const session = await open(broker, { prefetch: 1, maxLength: 1_000 }, quick, 'room');
-    const ids = range(200).map(String);
-    for (const id of ids) await publish(broker, 'room', id);
-    await eventually(() => assert.deepEqual(quick.ids, ids));
-    assert.deepEqual(slow.ids, ['0']);
-  });
-
-  it('drops the oldest waiting messages beyond `maxLength`, never what is in hand', async () => {
-    const { broker } = current();
-    const recorder = new Recorder();
-    const session = await open(broker, { prefetch: 3, maxLength: 10 }, recorder, 'room');
-    for (const n of range(3)) await publish(broker, 'room', String(n));
-    await eventually(() => assert.lengthOf(recorder.ids, 3));
-    for (const n of range(27, 3)) await publish(broker, 'room', String(n));
-    await roundTrips(broker);
-    for (const n of range(13)) {
-      const delivery = await eventually(() => {
-        const next = recorder.deliveries[n];
-        assert.isDefined(next);
-        return next;
-      });
-      if (delivery !== undefined) session.ack(delivery);
-    }
-    await publish(broker, 'room', 'sentinel');
-    await eventually(() => assert.equal(recorder.ids.at(-1), 'sentinel'));
-    assert.deepEqual(recorder.ids, [...range(3), ...range(10, 20)].map(String).concat('sentinel'));
-  });
-}
-
-function describeInterruption(current: Current, plain: SessionSpec): void {
-  it('is restored after a loss of the connection, with the same bindings and nothing it held', async () => {
-    const { broker, peer, interrupt } = current();
-    const publisher = await peer();
-    const recorder = new Recorder();
-    const session = await broker.sessionQueues.open(plain, recorder);
-    for (const channel of ['a', 'b', 'gone']) await session.bind(keyOf(channel));
-    await session.unbind(keyOf('gone'));
-    await publish(publisher, 'a', 'before');
-    await eventually(() => assert.deepEqual(recorder.ids, ['before']));
-    await interrupt();
-    await eventually(() => assert.equal(recorder.restorations, 1));
-    assert.equal(recorder.interruptions, 1);
-    for (const channel of ['gone', 'a', 'b']) await publish(publisher, channel, `${channel}-after`);
-    await eventually(() => assert.include(recorder.ids, 'b-after'));
-    assert.deepEqual(recorder.ids, ['before', 'a-after', 'b-after']);
-    await session.close();
-    assert.isFalse((await publish(publisher, 'a', 'closed')).routed);
-  });
-
-  it('is restored as often as the connection is lost', async () => {
-    const { broker, peer, interrupt } = current();
-    const publisher = await peer();
-    const recorder = new Recorder((delivery) => session.ack(delivery));
-    const session = await broker.sessionQueues.open(plain, recorder);
-    await session.bind(keyOf('room'));
-    for (const n of range(3, 1)) {
-      await interrupt();
-      await eventually(() => assert.equal(recorder.restorations, n));
-      await publish(publisher, 'room', String(n));
-      await eventually(() => assert.equal(recorder.ids.at(-1), String(n)));
-    }
-    assert.equal(recorder.interruptions, 3);
-    assert.deepEqual(recorder.ids, ['1', '2', '3']);
-  });
-
-  it('binds what is bound while the broker is away, and resolves when the broker routes it', async () => {
-    const { broker, peer, cutOff, reconnect } = current();
-    const publisher = await peer();
-    const recorder = new Recorder();
-    const session = await broker.sessionQueues.open(plain, recorder);
-    await session.bind(keyOf('unbound-meanwhile'));
-    await cutOff();
-    await eventually(() => assert.equal(recorder.interruptions, 1));
-    let bound = false;
-    const binding = session.bind(keyOf('bound-meanwhile')).then(() => {
-      bound = true;
-    });
-    await session.unbind(keyOf('unbound-meanwhile'));
-    assert.isFalse(bound, 'no broker, no binding');
-    await reconnect();
-    await binding;
-    for (const channel of ['unbound-meanwhile', 'bound-meanwhile']) {
-      await publish(publisher, channel, channel);
-    }
-    await eventually(() => assert.deepEqual(recorder.ids, ['bound-meanwhile']));
-  });
-
-  it('rejects with closed a `bind` that waits for the broker when the queue is closed', async () => {
-    const { broker, cutOff } = current();
-    const recorder = new Recorder();
-    const session = await broker.sessionQueues.open(plain, recorder);
-    await cutOff();
-    await eventually(() => assert.equal(recorder.interruptions, 1));
-    const waiting = rejectionOf(session.bind(keyOf('room')));
-    await session.close();
-    assert.equal((await waiting).code, 'closed');
-  });
-
-  it('does not come back once it is closed', async () => {
-    const { broker, peer, cutOff, reconnect } = current();
-    const publisher = await peer();
-    const recorder = new Recorder();
-    const session = await broker.sessionQueues.open(plain, recorder);
-    await session.bind(keyOf('room'));
-    await cutOff();
-    await eventually(() => assert.equal(recorder.interruptions, 1));
-    await session.close();
-    await reconnect();
-    await eventually(() => assert.isTrue(broker.status().ready));
-    await roundTrips(broker);
-    assert.isFalse((await publish(publisher, 'room', '1')).routed);
-    assert.equal(recorder.restorations, 0);
-  });
-
-  it('opens once the broker is there, if it was away', async () => {
-    const { broker, cutOff, reconnect } = current();
-    await cutOff();
-    await eventually(() => assert.isFalse(broker.status().ready));
-    const recorder = new Recorder();
-    const opening = broker.sessionQueues.open(plain, recorder);
-    await reconnect();
-    const session = await opening;
-    await session.bind(keyOf('room'));
-    await eventually(() => publish(broker, 'room', '1'));
-    await eventually(() => assert.include(recorder.ids, '1'));
-    assert.equal(recorder.restorations, 0, 'opening is no restoration');
-  });
-
-  it('never takes an acknowledgement of an earlier epoch for one of this', async () => {
-    const { broker, peer, interrupt } = current();
-    const publisher = await peer();
-    const recorder = new Recorder();
-    const session = await open(broker, { prefetch: 1, maxLength: 100 }, recorder, 'room');
-    await publish(publisher, 'room', 'old');
-    await eventually(() => assert.lengthOf(recorder.ids, 1));
-    await interrupt();
-    await eventually(() => assert.equal(recorder.restorations, 1));
-    await publish(publisher, 'room', 'first');
-    await publish(publisher, 'room', 'second');
-    const [old, first] = await eventually(() => {
-      assert.lengthOf(recorder.deliveries, 2);
-      return recorder.deliveries;
-    });
-    assert.notEqual(first?.epoch, old?.epoch);
-    // Whatever its tag: a tag of this epoch with the epoch of the former one.
-    session.ack({ tag: old?.tag ?? 0, epoch: old?.epoch ?? 0 });
-    session.ack({ tag: first?.tag ?? 0, epoch: old?.epoch ?? 0 });
-    await roundTrips(broker);
-    assert.deepEqual(recorder.ids, ['old', 'first'], 'the second waits for an acknowledgement');
-    session.ack({ tag: first?.tag ?? 0, epoch: first?.epoch ?? 0 });
-    await eventually(() => assert.deepEqual(recorder.ids, ['old', 'first', 'second']));
-  });
-
-  it('opens nothing for an abort that came before, and rejects with closed', async () => {
-    const { broker } = current();
-    const signal = AbortSignal.abort();
-    const error = await rejectionOf(broker.sessionQueues.open(plain, new Recorder(), signal));
-    assert.equal(error.code, 'closed');
-  });
-
-  it('gives up waiting for the broker when it is aborted', async () => {
-    const { broker, cutOff } = current();
-    await cutOff();
-    await eventually(() => assert.isFalse(broker.status().ready));
-    const abort = new AbortController();
-    const opening = rejectionOf(broker.sessionQueues.open(plain, new Recorder(), abort.signal));
-    abort.abort();
-    assert.equal((await opening).code, 'closed');
-  });
-}
-
-function publish(broker: Broker, channel: string, id: string) {
-  return broker.channelPublisher.publish(publication(channel, id));
-}
-
-async function open(
-  broker: Broker,
-  bounds: { readonly prefetch: number; readonly maxLength: number },
-  recorder: Recorder,
-  channel: string,
-): Promise<SessionQueue> {
-  const session = await broker.sessionQueues.open({ kind: 'plain', ...bounds }, recorder);
-  await session.bind(keyOf(channel));
-  return session;
 }

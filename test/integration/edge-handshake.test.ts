@@ -123,7 +123,7 @@ describe('edge handshake', () => {
     expect(text).to.include('{"status":"ok"}');
   });
 
-  it('says window 0 to a client that asks for continuity, after its queue opened and before the first success', async () => {
+  it('says what became of a session as soon as it is open, before the first success', async () => {
     await start();
     const client = await test.connect(`/~s/${'a'.repeat(22)}/app/app-key?protocol=7`);
     await client.subscribe('one');
@@ -134,6 +134,6 @@ describe('edge handshake', () => {
       'pusher_internal:subscription_succeeded',
       'pusher_internal:subscription_succeeded',
     ]);
-    expect(client.frames[1]?.data).to.equal('{"resumed":false,"window":0}');
+    expect(client.frames[1]?.data).to.equal('{"resumed":false,"window":60}');
   });
 });

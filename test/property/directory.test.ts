@@ -19,6 +19,8 @@ const keys: readonly DirectoryKey[] = ['a', 'b', 'c', 'd'].map((channel) => ({
 const maxDelayMs = 60;
 /** Longer than the lease: an edge and the one that stands in for it may take an announcement with them where they die together. */
 const betweenDeathsMs = 13_000;
+/** An edge that leaves before anybody has answered it does not wait for what it may be handed. */
+const afterJoiningMs = 1_000;
 /** Until somebody stands in for everyone again. */
 const afterChangeMs = 2_000;
 
@@ -80,6 +82,7 @@ class LateBus implements EdgeBus {
 
 interface Edge {
   readonly id: EdgeId;
+  readonly bornMs: number;
   readonly cluster: Cluster;
   readonly counts: Map<string, number>;
   readonly totals: Map<string, number>;
@@ -166,11 +169,13 @@ async function play({ steps, seed }: Run) {
       },
     });
     for (const key of keys) cluster.directory.watch(key);
-    live.push({ id, cluster, counts: new Map(), totals });
+    live.push({ id, bornMs: clock.monotonicMs(), cluster, counts: new Map(), totals });
   };
   const take = (edge: number, fromMs: number) => {
     if (live.length < 2 || clock.monotonicMs() < fromMs) return undefined;
-    return live.splice(edge % live.length, 1)[0];
+    const at = edge % live.length;
+    const isKnown = clock.monotonicMs() >= (live[at]?.bornMs ?? 0) + afterJoiningMs;
+    return isKnown ? live.splice(at, 1)[0] : undefined;
   };
 
   join();

@@ -89,6 +89,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       ownQueues: 2_000,
       resumeWindowMs: 60_000,
       sessionMaxLength: 1_000,
+      shedPerSecond: 0,
       webhookPrivateTargets: ['127.0.0.1'],
       ...options.settings,
     },

@@ -85,7 +85,6 @@ export async function startPrivateBroker(): Promise<PrivateBroker | string> {
         [
           '-i',
           `PATH=${process.env['PATH']}:/usr/sbin:/sbin`,
-          // Where the node's Erlang cookie is.
           `HOME=${join(base, 'home')}`,
           `ERL_EPMD_PORT=${port + companions[1]}`,
           `RABBITMQ_CONF_ENV_FILE=${join(base, 'rabbitmq-env.conf')}`,
@@ -93,6 +92,9 @@ export async function startPrivateBroker(): Promise<PrivateBroker | string> {
           '--quiet',
           '--node',
           `warren-${port}@localhost`,
+          // Debian's wrapper changes the user, and the home with it.
+          '--erlang-cookie',
+          await readFile(join(base, 'home', '.erlang.cookie'), 'utf8'),
           ...command,
         ],
         {},

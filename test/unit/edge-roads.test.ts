@@ -203,6 +203,19 @@ describe('Roads', () => {
     expect((await connect().subscribe('news')).road).to.equal('edge-queue');
   });
 
+  it('keeps the road of a subscription that joins again after a failure, and counts it once', async () => {
+    const { connect, load } = harness({ hotAfter: 2 });
+    const connection = connect();
+    const subscription = await connection.subscribe('news');
+    await connection.roads.join(subscription, { continuity: false, delivery: 'auto' });
+    expect(subscription.road).to.equal('own-queue');
+    expect(load.subscribers(subscription.key)).to.equal(1);
+    await connect().subscribe('news');
+    connection.unsubscribe('news');
+    connection.roads.leave(subscription);
+    expect(load.subscribers(subscription.key)).to.equal(1);
+  });
+
   it('leaves sessions to their own road, which it does not close', async () => {
     const { connect, load } = harness();
     const road = new RecordedRoad();
