@@ -126,6 +126,9 @@ async function prepare(
   member: Member | undefined,
 ): Promise<void> {
   const { name, cache } = subscription.channel;
+  // Whatever road the channel takes, the client hears of its session first.
+  await session.continuity?.queue.opened();
+  if (subscription.state !== 'joining') return;
   await session.roads.join(subscription, {
     continuity: session.continuity !== undefined,
     delivery: rules.delivery(session.app.config.id, name),

@@ -96,6 +96,11 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     this.#ready.catch(() => undefined);
   }
 
+  /** Resolves when the client has been told what became of the session; rejects with `BrokerError` where it cannot be opened. */
+  async opened(): Promise<void> {
+    await this.#ready;
+  }
+
   async join(subscription: Subscription): Promise<void> {
     const { name, cache } = subscription.channel;
     subscription.isRepeat = this.#left.has(name);
