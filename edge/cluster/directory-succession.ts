@@ -10,6 +10,16 @@ export function handed({ text, toldMs, toldTotal }: Entry): DirectoryHandover['e
   return [text, toldMs === longAgo ? null : toldTotal];
 }
 
+/** The last total that another edge told. Where this one has told another since, everyone is told anew. */
+export function takeOverTotal(entry: Entry, total: number, toldMs: number): void {
+  if (entry.toldMs !== longAgo && entry.takeover?.how !== 'bye') {
+    entry.isUneven ||= entry.toldTotal !== total;
+    return;
+  }
+  entry.toldTotal = total;
+  if (entry.toldMs === longAgo) entry.toldMs = toldMs;
+}
+
 /**
  * Ends the takeover of a key, if there is one: brings what this edge believes to be announced in line with what the former owner must
  * have announced, or says what has to be announced (again) because the former owner may have died before it could.

@@ -32,6 +32,7 @@ import {
   isWorthSettingAside,
   setAside,
   takeBack,
+  takeOverTotal,
 } from './directory-succession.ts';
 import { DueQueue } from './due-queue.ts';
 import type { Departure } from './membership.ts';
@@ -121,10 +122,7 @@ export class DirectoryTable {
       if (entry === undefined) continue;
       entry.announced = true;
       entry.assumedMs = undefined;
-      if (total !== null) {
-        entry.toldTotal = total;
-        if (entry.toldMs === longAgo) entry.toldMs = nowMs - this.#timings.largeTotalMs;
-      }
+      if (total !== null) takeOverTotal(entry, total, nowMs - this.#timings.largeTotalMs);
       if (entry.takeover?.how === 'bye') entry.takeover.isHandedOver = true;
       this.#decide(entry, nowMs);
       const { owner } = entry;

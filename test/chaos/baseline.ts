@@ -48,8 +48,8 @@ export async function assertNothingLeft(run: ChaosRun, url = brokerUrl): Promise
 }
 
 /**
- * Queues with their consumers, and bindings, under a prefix, one a line and sorted. Names of edges differ from run to run, so random
- * parts are left out.
+ * Queues with their consumers, and bindings, under a prefix, one a line and sorted. An edge that was started or connected
+ * again has another name, so that part is left out.
  */
 export async function brokerObjects(
   broker: PrivateBroker,
@@ -65,6 +65,6 @@ export async function brokerObjects(
   );
   return [...queues.split('\n'), ...bindings.split('\n')]
     .filter((line) => line.includes(prefix))
-    .map((line) => line.replaceAll(/\b[0-9a-f]{12}\b/g, '<edge>'))
+    .map((line) => line.replaceAll(/\b[0-9a-f]{12}(\.\d+)*\b/g, '<node>'))
     .sort();
 }

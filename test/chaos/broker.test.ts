@@ -22,7 +22,7 @@ describe('sessions with continuity, while the broker stops, dies and blocks', fu
   let run: ChaosRun | undefined;
   let verdict: Verdict;
   let baseline: readonly string[];
-  /** When the last restart was over. */
+  /** When both restarts were over and everybody had been told. */
   let alarmAt = Number.POSITIVE_INFINITY;
 
   before(async function () {
@@ -40,12 +40,15 @@ describe('sessions with continuity, while the broker stops, dies and blocks', fu
       },
     });
     await run.published(between);
-    await run.fault('broker-kill', started.kill);
-    await started.up();
-    await run.published(between, 120_000);
-    await run.fault('broker-stop', started.down);
-    await started.up();
-    await run.published(between, 120_000);
+    for (const [kind, end] of [
+      ['broker-kill', started.kill],
+      ['broker-stop', started.down],
+    ] as const) {
+      await run.fault(kind, end);
+      await started.up();
+      await run.published(between, 120_000);
+      await run.everyPageTold();
+    }
     await run.everyPageLive();
     alarmAt = performance.now();
     const limit = async (fraction: string) =>

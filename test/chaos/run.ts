@@ -2,7 +2,7 @@
 import { brokerUrl } from '../support/broker.ts';
 import { eventually } from '../support/eventually.ts';
 import { judge } from '../support/history.ts';
-import type { Fault, History, Rules, Verdict } from '../support/history-entries.ts';
+import type { Entry, Fault, History, Rules, Verdict } from '../support/history-entries.ts';
 import { type Deck, deal, type FaultKind, inject } from './faults.ts';
 import { Fleet } from './fleet.ts';
 import { app, Page } from './page.ts';
@@ -21,7 +21,7 @@ export interface ChaosOptions {
   readonly beforePages?: (prefix: string) => Promise<void>;
 }
 
-export const prefetch = 100;
+const prefetch = 100;
 const routerPrefetch = 200;
 const channelsPerPage = 5;
 const httpPublishers = 3;
@@ -29,7 +29,7 @@ const httpPublishers = 3;
 const recoveryMs = 45_000;
 const pollMs = 100;
 
-export const channels = [
+const channels = [
   ...Array.from({ length: 6 }, (_, n) => `room-${n}`),
   ...Array.from({ length: 6 }, (_, n) => `private-room-${n}`),
   ...Array.from({ length: 2 }, (_, n) => `cache-room-${n}`),
@@ -206,6 +206,16 @@ export class ChaosRun {
     for (const publisher of http) {
       this.#load.add(publisher, channels, new Random(this.random.between(0, 1e9)), 100);
     }
+  }
+
+  /** Waits until every page was told of a loss since the last fault. One that is not told in time is for the verdict to show. */
+  async everyPageTold(): Promise<void> {
+    const since = this.faults.at(-1)?.at ?? 0;
+    const isNotice = (entry: Entry) =>
+      entry.kind === 'lost' || (entry.kind === 'session' && !entry.resumed);
+    const wasTold = ({ entries }: Page) =>
+      entries.findLast((entry) => isNotice(entry) && entry.at > since) !== undefined;
+    await until(() => this.pages.every(wasTold), recoveryMs).catch(() => undefined);
   }
 
   /** Resolves when every page is connected and every subscription of it has succeeded. */

