@@ -141,19 +141,22 @@ export type SessionSpec =
       readonly kind: 'continuity';
       /** Hash of the session id: `[A-Za-z0-9_-]{22,64}`. */
       readonly key: string;
+      /** An adapter may hand over fewer at a time, but no fewer than 190 where this is more. */
       readonly prefetch: number;
-      /** Messages that it holds while parked, or while its owner is behind. */
+      /** Messages that it holds while parked, or while its owner is behind. More than `prefetch`, else `open` rejects with `RangeError`. */
       readonly maxLength: number;
       readonly windowMs: number;
     };
 
 export interface SessionReceiver {
-  /** In queue order, one call at a time, at most `prefetch` unacknowledged. Must not throw. */
+  /** In queue order, one call at a time, at most `prefetch` unacknowledged, none once `park` or `close` was called. Must not throw. */
   delivered(delivery: Delivery): void;
   /**
    * Continuity only: something that was published for this session before this point may be missing. A notice is kept like a message:
    * it comes again, to whoever owns the session then, until it is acknowledged, and that is when the client knows. It is given for
-   * every loss (never a loss without one) and may be given where there was none: messages beyond `maxLength`, a restart of the broker.
+   * every loss (never a loss without one, save where the queue itself is gone: then `resumed` is false) and may be given where there was
+   * none: messages beyond `maxLength`, a restart of the broker. What is left in the queue is thrown away. Bindings and note are
+   * kept where this owner had it before; else it has neither.
    */
   lost(notice: LossNotice): void;
   /** Continuity only: the text of the latest `note`, when the session is found again. Comes in queue order. */
@@ -191,7 +194,10 @@ export interface SessionQueue {
    * broker has it; rejects with `BrokerError`. Takes no place in the prefetch.
    */
   note(text: string): Promise<void>;
-  /** Continuity only: throws away what the queue holds, its bindings and its note; it goes on empty, without a notice of loss. */
+  /**
+   * Continuity only: throws away what the queue holds, its bindings and its note; it goes on empty, without a notice of loss. Resolves
+   * when it does; waits while the broker is away.
+   */
   reset(): Promise<void>;
   /**
    * Lets go of a continuity queue: unacknowledged deliveries go back to its head in order, and it keeps collecting for its window.

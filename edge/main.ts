@@ -56,8 +56,6 @@ export type EdgeSettings = Pick<
   | 'resumeWindowMs'
   | 'sessionMaxLength'
   | 'shedPerSecond'
-  | 'hotAfter'
-  | 'ownQueues'
   | 'webhookPrivateTargets'
 >;
 
@@ -66,7 +64,6 @@ export interface EdgeOptions {
     Broker,
     | 'channelPublisher'
     | 'sessionQueues'
-    | 'edgeQueues'
     | 'edgeQueues'
     | 'edgeBus'
     | 'publicationCache'

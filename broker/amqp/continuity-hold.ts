@@ -133,6 +133,7 @@ export class ContinuityHold {
   /** What was not acknowledged goes back to the head, in order. */
   async letGo(): Promise<void> {
     this.#lettingGo = true;
+    this.silence();
     while (this.#heldBack.length > 0 && !this.#ended && !this.#overflowed) await this.#looking;
     if (this.#overflowed && !this.#ended) this.#giveUpProof();
     await this.close();

@@ -194,6 +194,7 @@ export class ContinuityQueue implements LaneQueue {
     const control = this.#channels?.control;
     if (hold === undefined || control === undefined) return this.park();
     if (!this.#shut()) return;
+    hold.silence();
     await control.deleteQueue(this.#shape.name).catch(() => undefined);
     await hold.close();
   }

@@ -159,7 +159,10 @@ export class ContinuityQueues {
 
   #grant(entry: Entry, claimant: Claimant): void {
     entry.lastHolder = claimant;
-    if (entry.isBroken) this.#empty(entry, 'overflow');
+    if (entry.isBroken) {
+      this.#empty(entry, 'overflow');
+      if (entry.note?.by !== claimant) entry.note = undefined;
+    }
     claimant.granted(entry, true);
   }
 

@@ -1,5 +1,5 @@
 /** When totals are told, and to whom: small ones at once, large ones now and then while they change, the last value always. Pure. */
-import { type Entry, longAgo, never } from './directory-entry.ts';
+import { type Entry, never } from './directory-entry.ts';
 
 /** Sums up to it are told at once. */
 const largeTotal = 100;
@@ -16,11 +16,9 @@ export function gathered({ gatherMs }: Pace, nowMs: number): number {
   return gatherMs === 0 ? nowMs : Math.ceil((nowMs + gatherMs) / gatherMs) * gatherMs;
 }
 
-/** When the sum is to be told; `never` where everyone knows it. */
+/** When it is to be looked at whether the sum is told; `never` where everyone knows it. */
 export function totalDueMs(entry: Entry, pace: Pace, nowMs: number): number {
-  if (entry.sum === entry.toldTotal && !entry.isUneven) return never;
-  const pacedMs = entry.sum > largeTotal ? entry.toldMs + pace.largeTotalMs : longAgo;
-  return Math.max(pacedMs, gathered(pace, nowMs));
+  return entry.sum === entry.toldTotal && !entry.isUneven ? never : gathered(pace, nowMs);
 }
 
 /**

@@ -230,15 +230,13 @@ export class Membership {
     const { bus, clock } = this.#options;
     for (const edge of this.#forgotten) this.#send(edge, true);
     const greet = this.#greetDue;
-    const sentMs = clock.monotonicMs();
-    this.#helloSentMs ??= sentMs;
+    this.#helloSentMs ??= clock.monotonicMs();
     bus.send({ kind: 'all' }, this.#message(greet)).then(
       () => {
         if (greet) this.#greeted();
       },
       () => {
         // The broker is away or takes nothing: the next hello is soon, and until it comes back nobody is declared dead.
-        if (this.#helloSentMs === sentMs) this.#helloSentMs = undefined;
         if (greet) this.#greetLater();
       },
     );

@@ -74,7 +74,7 @@ describe('durable queues of the AMQP adapter', function () {
       await following.caughtUp();
       await withChannel(admin, async (channel) => {
         // The marker goes astray: it is confirmed, and the stream does not get it.
-        await channel.assertQueue(`${names.prefix}astray`);
+        await channel.assertQueue(`${names.prefix}astray`, { exclusive: true });
         await channel.bindQueue(`${names.prefix}astray`, names.channels, cacheRoutingKey);
         await channel.unbindQueue(names.publicationCache, names.channels, cacheRoutingKey);
         const rejected = rejectionOf(following.caughtUp());

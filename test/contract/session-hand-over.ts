@@ -159,6 +159,34 @@ export function describeHandOver(current: () => BrokerUnderTest): void {
     await session.close();
   });
 
+  it('hands nothing on once `park` or `close` was called', async () => {
+    const { broker, peer } = current();
+    const publisher = await peer();
+    for (const end of ['park', 'close'] as const) {
+      const spec = newSession({ prefetch: 4 });
+      const recorder = new Recorder();
+      const session = await broker.sessionQueues.open(spec, recorder);
+      await session.bind(keyOf('room'));
+      await Promise.all(range(60).map((n) => publish(publisher, 'room', String(n))));
+      await eventually(() => assert.lengthOf(recorder.ids, 4));
+      // What is acknowledged makes room for more.
+      for (const delivery of [...recorder.deliveries]) session.ack(delivery);
+      const ending = session[end]();
+      const { length } = recorder.calls;
+      await ending;
+      await roundTrips(broker);
+      assert.lengthOf(recorder.calls, length);
+      const next = new Recorder();
+      const heir = await broker.sessionQueues.open(spec, next);
+      assert.equal(heir.resumed, end === 'park');
+      if (end === 'park') {
+        await eventually(() => assert.lengthOf(next.ids, 4));
+        assert.equal(next.ids[0], '4', 'what was acknowledged does not come again');
+      }
+      await heir.close();
+    }
+  });
+
   it('rejects `bind` with closed once it is parked', async () => {
     const { broker } = current();
     const session = await broker.sessionQueues.open(newSession(), new Recorder());

@@ -299,13 +299,20 @@ describe('Directory', () => {
     });
 
     it('does not vouch to a newcomer for what the former owner was told right before, or after it fell silent', async () => {
-      const { directory, clock, reports, take, sent, join } = await settled(a);
-      directory.report(keptBy(b, a, self), 1);
-      await clock.advanceAsync(100);
-      take(sent);
-      join(b);
-      await clock.advanceAsync(100);
-      expect(reports(b)[0]?.entries[0]?.[3]).to.equal(false);
+      for (const [sinceMs, heardSinceMs, vouches] of [
+        [100, 100, false],
+        [3_000, 0, false],
+        [5_000, 4_000, true],
+      ] as const) {
+        const { directory, clock, reports, take, sent, join, heardMs } = await settled(a);
+        heardMs.set(a, clock.monotonicMs() + heardSinceMs);
+        directory.report(keptBy(b, a, self), 1);
+        await clock.advanceAsync(sinceMs);
+        take(sent);
+        join(b);
+        await clock.advanceAsync(100);
+        expect(reports(b)[0]?.entries[0]?.[3], `${sinceMs} ${heardSinceMs}`).to.equal(vouches);
+      }
     });
 
     it('tells everything anew to an edge that may have missed some, and to all after an interruption', async () => {
@@ -407,6 +414,16 @@ describe('Directory', () => {
       expect(sent).to.deep.equal([]);
     });
 
+    it('takes what a reporter vouches for to be announced, and ends it', async () => {
+      const { hear, clock, said, take } = await settled(a, b);
+      hear(a, key, 1, false, true);
+      await clock.advanceAsync(200);
+      expect(take(said)).to.deep.equal([`changed ${name} 1`]);
+      hear(a, key, 0, false, false);
+      await clock.advanceAsync(4_000);
+      expect(take(said)).to.deep.equal([`changed ${name} 0`, `vanished ${name}`]);
+    });
+
     it('ignores what is no key', async () => {
       const { directory, clock } = await settled(a);
       directory.receive(a, {
@@ -455,6 +472,20 @@ describe('Directory', () => {
         if (message.type === 'directory-totals') last.set(to, message.entries[0]?.[1] ?? -1);
       }
       expect(last.get(b)).to.equal(150);
+    });
+
+    it('tells a large total that has to wait, too, where another watcher is answered in between', async () => {
+      const { hear, clock, take, sent } = await settled(a, b);
+      hear(a, key, 150, true);
+      await clock.advanceAsync(200);
+      hear(a, key, 151, true);
+      await clock.advanceAsync(200);
+      take(sent);
+      hear(b, key, 0, true);
+      await clock.advanceAsync(200);
+      expect(take(sent).map(({ to }) => to)).to.deep.equal([b]);
+      await clock.advanceAsync(5_000);
+      expect(take(sent).map(({ to }) => to)).to.include(a);
     });
 
     it('tells totals again that the broker has not taken', async () => {
