@@ -257,5 +257,3 @@ async function until(
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
-
-export type { FaultKind };
