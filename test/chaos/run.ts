@@ -3,7 +3,7 @@ import { brokerUrl } from '../support/broker.ts';
 import { eventually } from '../support/eventually.ts';
 import { judge } from '../support/history.ts';
 import type { Entry, Fault, History, Rules, Verdict } from '../support/history-entries.ts';
-import { type Deck, deal, type FaultKind, inject } from './faults.ts';
+import { type Deck, deal, inject } from './faults.ts';
 import { Fleet } from './fleet.ts';
 import { app, Page } from './page.ts';
 import { DomainPublisher, HttpPublisher, Ledger, Load, routingKey } from './publishers.ts';
