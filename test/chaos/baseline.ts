@@ -48,23 +48,23 @@ export async function assertNothingLeft(run: ChaosRun, url = brokerUrl): Promise
 }
 
 /**
- * Queues with their consumers, and bindings, under a prefix, one a line and sorted. An edge that was started or connected
- * again has another name, so that part is left out.
+ * Queues and bindings under a prefix, one a line and sorted, and how many consumers the channels of all have: the broker's count per
+ * queue comes late, and of a stream it keeps those that died with their connection. An edge that was started or connected again has
+ * another name, so that part is left out.
  */
 export async function brokerObjects(
   broker: PrivateBroker,
   prefix: string,
 ): Promise<readonly string[]> {
-  const queues = await broker.control('list_queues', '--no-table-headers', 'name', 'consumers');
-  const bindings = await broker.control(
-    'list_bindings',
-    '--no-table-headers',
-    'source_name',
-    'destination_name',
-    'routing_key',
-  );
-  return [...queues.split('\n'), ...bindings.split('\n')]
+  const list = async (what: string, ...columns: readonly string[]) => {
+    const text = await broker.control(what, '--no-table-headers', ...columns);
+    return text.split('\n').filter((line) => line.trim() !== '');
+  };
+  const queues = await list('list_queues', 'name');
+  const bindings = await list('list_bindings', 'source_name', 'destination_name', 'routing_key');
+  const consumers = (await list('list_channels', 'consumer_count')).map(Number);
+  const named = [...queues, ...bindings]
     .filter((line) => line.includes(prefix))
-    .map((line) => line.replaceAll(/\b[0-9a-f]{12}(\.\d+)*\b/g, '<node>'))
-    .sort();
+    .map((line) => line.replaceAll(/\b[0-9a-f]{12}(\.\d+)*\b/g, '<node>'));
+  return [...named.sort(), `${consumers.reduce((sum, count) => sum + count, 0)} consumers`];
 }

@@ -10,6 +10,7 @@ import type { Random } from './random.ts';
 const maxPublications = 2_000_000;
 /** Domain events that wait for their confirm at a time. */
 const maxUnconfirmed = 100;
+const politeCloseMs = 3_000;
 
 export class Ledger {
   readonly publications: Published[] = [];
@@ -49,6 +50,11 @@ export interface Publisher {
 export const routingKey = 'chaos.item';
 
 const payload = ({ id, channel, publisher, n }: Published) => ({ channel, id, p: publisher, n });
+
+/** amqplib's types keep it to themselves. */
+function socketOf({ connection }: ChannelModel): { destroy(): void } {
+  return (connection as unknown as { readonly stream: { destroy(): void } }).stream;
+}
 
 /** Comes back by itself when the broker was away. */
 export class DomainPublisher implements Publisher {
@@ -97,14 +103,19 @@ export class DomainPublisher implements Publisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const channel = await this.#channel?.catch(() => undefined);
-    if (channel !== undefined) await this.#connection?.close().catch(() => undefined);
+    await this.#channel?.catch(() => undefined);
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    // A broker that blocks publishers does not read that they close.
+    const timer = setTimeout(() => socketOf(connection).destroy(), politeCloseMs);
+    await connection.close().catch(() => undefined);
+    clearTimeout(timer);
   }
 
   #open(): Promise<ConfirmChannel> {
     if (this.#channel === undefined) {
       const opening = eventually(async () => {
-        if (this.#closed) throw new Error('the publisher was closed');
+        if (this.#closed) return undefined;
         const connection = await connect(this.#url, { timeout: 5_000 });
         connection.on('error', () => undefined);
         connection.on('close', () => {
@@ -115,7 +126,10 @@ export class DomainPublisher implements Publisher {
         channel.on('error', () => undefined);
         this.#connection = connection;
         return channel;
-      }, 120_000);
+      }, 120_000).then((channel) => {
+        if (channel === undefined) throw new Error('the publisher was closed');
+        return channel;
+      });
       opening.catch(() => {
         this.#channel = undefined;
       });
@@ -186,7 +200,13 @@ export class Load {
     const open = new Set<Promise<unknown>>();
     while (!this.#stop.signal.aborted) {
       const channel = random.pick(channels) ?? '';
-      const published = publisher.publish(channel).finally(() => open.delete(published));
+      const published = publisher
+        .publish(channel)
+        .catch((error: unknown) => {
+          // Its publisher may be closed first.
+          if (!this.#stop.signal.aborted) throw error;
+        })
+        .finally(() => open.delete(published));
       open.add(published);
       if (waits || open.size >= maxUnconfirmed) await Promise.race(open);
       await new Promise((resolve) => setTimeout(resolve, pauseMs));

@@ -123,6 +123,10 @@ export class ChaosRun {
         await pause(this.random.between(...pauseMs));
       }
     } while (performance.now() - this.startedAt < untilMs && !this.#isFull());
+  }
+
+  /** Resolves when everything that was killed is back; rejects where it does not come. */
+  async repaired(): Promise<void> {
     await this.fleet.settled();
     this.#requireMembers();
   }
@@ -146,6 +150,7 @@ export class ChaosRun {
    * What does not come in time is not waited for: the verdict shows it.
    */
   async settle(rules: Omit<Rules, 'prefetch' | 'routerWindow' | 'routerFaults'>): Promise<Verdict> {
+    await this.repaired();
     await this.#load.stop();
     await this.everyPageLive();
     const last = new Map<string, string[]>();
@@ -194,9 +199,10 @@ export class ChaosRun {
   }
 
   async stop(): Promise<void> {
-    await this.#load.stop();
     this.closePages();
-    await Promise.all(this.#publishers.map((publisher) => publisher.close()));
+    // What waits for its confirm learns by the end of its connection that none comes.
+    const closed = this.#publishers.map((publisher) => publisher.close());
+    await Promise.all([this.#load.stop(), ...closed]);
     await this.fleet.stop();
   }
 

@@ -183,8 +183,7 @@ class Pipe {
       run();
       return;
     }
-    const last = this.#held.at(-1)?.dueAt ?? 0;
-    this.#held.push({ dueAt: Math.max(performance.now() + this.delayMs, last), bytes, run });
+    this.#held.push({ dueAt: performance.now() + this.delayMs, bytes, run });
     this.#heldBytes += bytes;
     if (this.#heldBytes >= maxDelayedBytes) this.#from.pause();
     if (this.#held.length === 1) this.#wait();

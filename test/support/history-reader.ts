@@ -112,9 +112,13 @@ export class SessionReader {
   #event(sighting: Sighting): void {
     const { channel, id, publisher, n } = sighting;
     const published = this.#context.byId.get(id);
+    if (published === undefined) {
+      this.#note('foreign', sighting, id, 'never published');
+      return;
+    }
     const problem = this.#foreign(sighting, published);
-    if (problem !== undefined || published === undefined) {
-      this.#note('foreign', sighting, id, problem ?? 'never published');
+    if (problem !== undefined) {
+      this.#note('foreign', sighting, id, problem);
       return;
     }
     const line = `${channel} ${publisher}`;
@@ -140,9 +144,8 @@ export class SessionReader {
     if (interval !== undefined) raise(interval.highest, publisher, n);
   }
 
-  #foreign(sighting: Sighting, published: Published | undefined): string | undefined {
+  #foreign(sighting: Sighting, published: Published): string | undefined {
     const { channel, publisher, n } = sighting;
-    if (published === undefined) return 'never published';
     if (published.channel !== channel) return `published to ${published.channel}`;
     if (published.publisher !== publisher || published.n !== n) return 'altered on its way';
     if (!this.#session.channels.has(channel)) return 'not a channel of this session';

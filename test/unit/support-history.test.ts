@@ -191,12 +191,10 @@ describe('the judge of chaos runs', () => {
     });
 
     it('while parked, where the session claims that it was resumed', () => {
-      const verdict = seeded(({ entries, publish, connect, see }) => {
-        const missed = publish('b', 'http', 10);
+      const verdict = seeded(({ publish, connect, see }) => {
+        publish('b', 'http', 10);
         connect(true);
-        assert.ok(entries.length > 0);
         see(publish('b', 'http', 11));
-        assert.equal(missed.n, 10);
       });
       assert.deepEqual(tally(verdict), { lost: 1 });
     });
@@ -251,6 +249,15 @@ describe('the judge of chaos runs', () => {
 
     it('one that comes twice after a resume', () => {
       const verdict = seeded((clean) => repeat(clean, clean.resumedAt, ['b/http/4', 'b/http/4']));
+      assert.deepEqual(tally(verdict), { duplicated: 1 });
+    });
+
+    it('one that comes twice after a resume, though its order is nobody’s promise', () => {
+      const verdict = seeded((clean) => {
+        const one = clean.publications.find(({ id }) => id === 'b/http/4');
+        if (one !== undefined) one.outcome = 'unknown';
+        repeat(clean, clean.resumedAt, ['b/http/4', 'b/http/4']);
+      });
       assert.deepEqual(tally(verdict), { duplicated: 1 });
     });
 
@@ -350,8 +357,12 @@ describe('the judge of chaos runs', () => {
     });
 
     it('one of a channel that the session may not see', () => {
-      const verdict = seeded((clean) => clean.see(clean.publish('private-other', 'http', 0)));
-      assert.deepEqual(tally(verdict), { foreign: 1 });
+      const verdict = seeded((clean) => {
+        const channel = 'private-other';
+        clean.entries.push({ kind: 'subscribed', at: clean.tick(), channel });
+        clean.see(clean.publish(channel, 'http', 0));
+      });
+      assert.deepEqual(tally(verdict), { foreign: 1, lost: 1 });
     });
 
     it('one that comes before its subscription succeeded on this connection', () => {
