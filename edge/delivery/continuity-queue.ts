@@ -2,7 +2,8 @@
  * The road of a session with continuity: its queue outlives this edge, and what the client has not acknowledged comes again.
  *
  * A delivery is acknowledged when the client has answered a ping that was sent behind it. One queue is one order: what comes for a
- * channel that the client has not subscribed to again yet is held, until it does, until the window is full, or until it had its time.
+ * channel that the client has not subscribed to again yet is held, until it does or until it had its time. That may fill the window,
+ * and then the rest waits at the broker: a delay can be made up for, a loss cannot.
  */
 import { BrokerError } from '../../broker/errors.ts';
 import type {
@@ -77,7 +78,8 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
   /** Written on this socket before the connection to the broker was lost; true where the client has acknowledged it since. */
   readonly #written = new Map<string, boolean>();
   #queue: SessionQueue | undefined;
-  #unacknowledged = 0;
+  /** Acknowledged while the queue was opening: its deliveries may be ahead of it. At most the window. */
+  #early: Unacknowledged[] = [];
   /** Of the tags that mean something now. */
   #epoch: number | undefined;
   #isReturning = true;
@@ -106,7 +108,6 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     subscription.isRepeat = this.#left.has(name);
     this.#subscriptions.set(name, subscription);
     const queue = await this.#ready;
-    // Left while the queue was opening: `leave` had nothing to unbind, so nothing must be bound.
     if (subscription.state === 'left') return;
     subscription.held.unshift(...this.#orphans.take(name));
     await queue.bind(subscription.key);
@@ -161,7 +162,6 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
 
   delivered(delivery: Delivery): void {
     this.#epoch = delivery.epoch;
-    this.#unacknowledged += 1;
     const { except, channel } = delivery;
     if (except?.startsWith(this.#peer.socketIdPrefix) === true) {
       this.#drop(delivery, 'excluded');
@@ -175,7 +175,6 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     else if (subscription.state === 'live') this.#write(delivery);
     else if (subscription.isRepeat) this.#drop(delivery, 'late');
     else subscription.held.push(delivery);
-    if (!this.#orphans.isEmpty && this.#unacknowledged >= this.#spec.prefetch) this.#abandon();
   }
 
   lost(notice: LossNotice): void {
@@ -241,6 +240,7 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
         const queue = await queues.open(this.#spec, this, this.#abort.signal);
         this.#queue = queue;
         if (this.#ending !== undefined) throw new BrokerError('closed', 'the connection has ended');
+        for (const item of this.#early.splice(0)) queue.ack(item);
         this.#announce(queue.resumed);
         this.#waitForReturn();
         return queue;
@@ -285,7 +285,7 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     }
   }
 
-  /** Nobody came for these. */
+  /** Nobody came for these in time. */
   #abandon(): void {
     for (const delivery of this.#orphans.takeAll()) this.#giveUp(delivery);
   }
@@ -329,8 +329,8 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
   }
 
   #acknowledge(item: Unacknowledged): void {
-    this.#unacknowledged -= 1;
-    this.#queue?.ack(item);
+    if (this.#queue === undefined) this.#early.push(item);
+    else this.#queue.ack(item);
   }
 
   #drop(
@@ -342,8 +342,8 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
   }
 
   #unbind(key: ChannelKey): void {
-    // A queue that is closed has no bindings left to remove.
-    void this.#queue?.unbind(key).catch(ignoreClosed);
+    // A former owner may have bound it. A queue that is closed has no bindings left to remove.
+    void this.#ready.then((queue) => queue.unbind(key)).catch(ignoreClosed);
   }
 
   /** What the queue holds was meant for somebody else. */
@@ -369,7 +369,7 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
 
   /** Nothing of what came before has a tag that means anything. */
   #drain(): void {
-    this.#unacknowledged = 0;
+    this.#early = [];
     this.#orphans.clear();
     this.#notices = [];
     for (const subscription of this.#subscriptions.values()) subscription.held = [];
