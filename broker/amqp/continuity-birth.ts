@@ -86,7 +86,7 @@ export async function giveBirth(
               ? []
               : [put(messageType.note, birth.note.text, birth.note.author)]),
             put(messageType.lost, birth.lost),
-            put(messageType.marker),
+            put(messageType.birthEnd),
           ],
     );
   } catch (error) {

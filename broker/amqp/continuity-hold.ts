@@ -14,7 +14,7 @@ import { closeChannel } from './lane.ts';
 import { toDelivery } from './message.ts';
 import { isOwnMessage, messageType, ownType } from './own-messages.ts';
 
-/** What a queue holds of its own at most: `birth`, a notice, `marker`, a note, and the next note on its way. */
+/** What a queue holds of its own at most: `birth`, a notice, `birthEnd`, a note, and the next note on its way. */
 export const ownMessages = 5;
 /**
  * RabbitMQ stops for a moment after 200 messages that a channel has not sent yet; then some wait although the window has room, and the
@@ -48,7 +48,7 @@ export class ContinuityHold {
   readonly #channel: Channel;
   readonly #spec: HoldSpec;
   readonly #events: HoldEvents;
-  readonly #head = new ContinuityHead(this.probe);
+  readonly #judgement = new ContinuityHead(this.probe);
   readonly #guard: ContinuityGuard;
   readonly #inHand = new Set<number>();
   readonly #notices = new Set<number>();
@@ -56,8 +56,8 @@ export class ContinuityHold {
   #line: ConsumeMessage[] = [];
   /** Acknowledged by the owner, and held back until the queue has been looked at. At most the window. */
   #heldBack: number[] = [];
-  #birth: number | undefined;
-  #marker: number | undefined;
+  /** Tags of what the queue begins with, as long as it is whole: never acknowledged, or the next owner would find it broken. */
+  readonly #head: number[] = [];
   #note: number | undefined;
   #received = 0;
   #judged: HoldVerdict | undefined;
@@ -111,14 +111,7 @@ export class ContinuityHold {
   ack(tag: number): void {
     if (this.#ended) return;
     if (this.#inHand.delete(tag)) this.#release(tag);
-    else if (this.#notices.delete(tag)) {
-      this.#release(tag);
-      // The client knows: what is left of the birth is a head like any other.
-      if (this.#notices.size === 0 && this.#birth !== undefined) {
-        this.#release(this.#birth);
-        this.#birth = undefined;
-      }
-    }
+    else if (this.#notices.delete(tag)) this.#release(tag);
     this.#pump();
   }
 
@@ -170,18 +163,11 @@ export class ContinuityHold {
   #judgeHead(message: ConsumeMessage): void {
     const type = isOwnMessage(message) ? ownType(message) : '';
     const tag = message.fields.deliveryTag;
-    const verdict = this.#head.next(type, message.properties.messageId);
-    if (type === messageType.birth) this.#birth = tag;
-    else if (verdict === 'whole') this.#marker = tag;
+    const verdict = this.#judgement.next(type, message.properties.messageId);
+    const isBirth = type === messageType.birth && this.#head.length === 0;
+    if (isBirth || verdict === 'whole') this.#head.push(tag);
     else this.#line.push(message);
-    if (verdict === undefined) return;
-    // Its notice was acknowledged, and the edge died before the rest was.
-    const told = !this.#line.some((each) => ownType(each) === messageType.lost);
-    if (verdict === 'whole' && told && this.#birth !== undefined) {
-      this.#release(this.#birth);
-      this.#birth = undefined;
-    }
-    this.#judge(verdict);
+    if (verdict !== undefined) this.#judge(verdict);
   }
 
   #pump(): void {
@@ -273,11 +259,9 @@ export class ContinuityHold {
     for (const tag of due) this.#release(tag);
   }
 
-  /** What the owner acknowledged must not come again. Without its marker the next owner finds the queue broken, as it should. */
+  /** What the owner acknowledged must not come again. Without its head the next owner finds the queue broken, as it should. */
   #giveUpProof(): void {
-    for (const tag of [this.#birth, this.#marker, ...this.#heldBack]) {
-      if (tag !== undefined) this.#acknowledge(tag);
-    }
+    for (const tag of [...this.#head, ...this.#heldBack]) this.#acknowledge(tag);
     this.#heldBack = [];
   }
 }

@@ -7,8 +7,10 @@ import type { ConsumeMessage } from 'amqplib';
 export const messageType = {
   /** Stands at the head of a continuity queue for as long as that is whole. */
   marker: 'warren.marker',
-  /** As `marker`, where more of what belongs to the queue's birth follows, up to a `marker`. */
+  /** As `marker`, where more of what belongs to the queue's birth follows, up to `birthEnd`. */
   birth: 'warren.birth',
+  /** Worth nothing without `birth`: the notice between the two may have been dropped with it. */
+  birthEnd: 'warren.birth-end',
   /** A notice of loss; its body is the reason. */
   lost: 'warren.lost',
   /** Its body is the text of the note. */

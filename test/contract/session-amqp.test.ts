@@ -135,7 +135,13 @@ describe('sessions of the AMQP adapter', function () {
     await first.bind(keyOf('room'));
     await first.park();
     const channel = await admin.createConfirmChannel();
-    for (const type of ['warren.marker', 'warren.birth', 'warren.lost', 'warren.note']) {
+    for (const type of [
+      'warren.marker',
+      'warren.birth',
+      'warren.birth-end',
+      'warren.lost',
+      'warren.note',
+    ]) {
       for (const _ of range(15))
         channel.publish(names.channels, keyOf('room'), Buffer.from('x'), { type });
     }
@@ -165,6 +171,24 @@ describe('sessions of the AMQP adapter', function () {
     await publish(broker, 'room', 'after');
     await eventually(() => assert.equal(recorder.calls.at(-1), 'after'));
     await session.close();
+  });
+
+  it('resumes without a notice after the one that its queue was made anew with, once that is acknowledged', async () => {
+    const { broker, admin, names } = await create();
+    const spec = newSession();
+    const recorder = new Recorder();
+    const session = await broker.sessionQueues.open(spec, recorder);
+    await session.note('noted');
+    await (await admin.createChannel()).deleteQueue(sessionQueueName(names, spec.key));
+    await eventually(() => assert.lengthOf(recorder.notices, 1));
+    for (const notice of recorder.notices) session.ack(notice);
+    await session.bind(keyOf('room'));
+    await session.park();
+    await publish(broker, 'room', 'after');
+    const next = new Recorder();
+    const heir = await broker.sessionQueues.open(spec, next);
+    await eventually(() => assert.deepEqual(next.calls, ['noted noted', 'after']));
+    await heir.close();
   });
 
   it('renews its channel before the broker loses patience: quietly, or else by force', async () => {

@@ -164,6 +164,27 @@ export function describeLoss(current: () => BrokerUnderTest): void {
     await again.close();
   });
 
+  it('gives a notice also where the queue overflows again before anybody has acknowledged it', async () => {
+    const { broker } = current();
+    for (const surplus of range(8)) {
+      const spec = newSession({ prefetch: 5, maxLength: 20 });
+      const first = await broker.sessionQueues.open(spec, new Recorder());
+      await first.bind(keyOf('room'));
+      await first.park();
+      for (const n of range(40)) await publish(broker, 'room', String(n));
+      const told = new Recorder();
+      const second = await broker.sessionQueues.open(spec, told);
+      await second.bind(keyOf('room'));
+      await eventually(() => assert.deepEqual(told.calls, ['lost overflow']));
+      await second.park();
+      for (const n of range(20 + surplus)) await publish(broker, 'room', String(n));
+      const recorder = new Recorder();
+      const third = await broker.sessionQueues.open(spec, recorder);
+      await eventually(() => assert.equal(recorder.calls[0], 'lost overflow', `${surplus} more`));
+      await third.close();
+    }
+  });
+
   it('takes no notice of an earlier epoch for one of this', async () => {
     const { broker, interrupt } = current();
     const spec = newSession({ prefetch: 5, maxLength: 20 });
