@@ -17,6 +17,12 @@ import { type Link, type LinkSession, toBrokerError } from './link.ts';
 import { publishedAtHeader, publishedAtMs } from './message.ts';
 import { type OrderedConsumerHost, OrderedConsumers } from './ordered-consumer.ts';
 
+/**
+ * A quorum queue that is declared again within about 50 ms of its deletion keeps the consumers that it had, which never get a message
+ * any more and are never cancelled (seen on RabbitMQ 3.10).
+ */
+const cancellationMs = 500;
+
 export interface WebhookQueuesOptions extends OrderedConsumerHost {
   /** The connection of `publisher`. */
   readonly publishing: Link;
@@ -32,6 +38,8 @@ export class AmqpWebhookQueues implements WebhookQueues {
   readonly #consumers = new OrderedConsumers();
   /** What was declared in this session of the publishing connection; as many targets as are configured. */
   #declared = new Map<string, Promise<void>>();
+  /** When a queue was found gone that is not declared again yet. As many as targets are configured. */
+  readonly #goneAtMs = new Map<string, number>();
   #session: LinkSession | undefined;
   #waiting = 0;
 
@@ -56,8 +64,9 @@ export class AmqpWebhookQueues implements WebhookQueues {
       properties,
     );
     if (routed) return;
-    // Deleted, or expired because nobody consumed it for a day. The next call declares it again.
+    // Deleted, or expired because nobody consumed it for a day. The next call has it declared again.
     this.#declared.delete(target);
+    this.#goneAtMs.set(target, clock.monotonicMs());
     throw new BrokerError('broker_unavailable', `the queue of webhook target ${target} is gone`);
   }
 
@@ -121,6 +130,11 @@ export class AmqpWebhookQueues implements WebhookQueues {
   async #declareIn(session: LinkSession, target: string): Promise<void> {
     const declarations = this.#declared;
     const { clock, declareTimeoutMs } = this.#options;
+    const goneAtMs = this.#goneAtMs.get(target);
+    if (goneAtMs !== undefined) {
+      await delay(clock, goneAtMs + cancellationMs - clock.monotonicMs(), session.ended);
+      this.#goneAtMs.delete(target);
+    }
     const over = new AbortController();
     const late = new BrokerError('broker_timeout', `no answer within ${declareTimeoutMs} ms`);
     const tooLate = delay(clock, declareTimeoutMs, over.signal).then(() => {
