@@ -41,10 +41,6 @@ describe('sessions with continuity, while edges, routers and links die', functio
     await run.breakThings(deck, [300, 1_500], minutes * 60_000);
     verdict = await run.settle({ demands: { deliveries: 20_000, faults: least } });
     process.stdout.write(`${summary(verdict)}\n`);
-    if (process.env['LOGS']) {
-      const { writeFileSync } = await import('node:fs');
-      writeFileSync(`${process.env['LOGS']}/history.json`, JSON.stringify({ origin: performance.timeOrigin, startedAt: run.startedAt, verdict, publications: run.history.publications, faults: run.faults, sessions: run.pages.map((p) => ({ name: p.name, channels: [...p.channels], entries: p.entries })) }));
-    }
   });
 
   after(async () => {

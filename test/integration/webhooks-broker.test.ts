@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { connectAmqp } from '../../broker/amqp/broker.ts';
 import type { Broker } from '../../broker/port.ts';
-import { topologyNames, webhookQueueName } from '../../contracts/topology.ts';
+import { topologyNames } from '../../contracts/topology.ts';
 import { targetId } from '../../edge/webhooks/targets.ts';
 import { Webhooks } from '../../edge/webhooks/webhooks.ts';
 import { systemClock } from '../../runtime/clock.ts';
@@ -31,10 +31,7 @@ describe('Webhooks over RabbitMQ', function () {
       await broker.close();
     }
     const admin = await connectToBroker();
-    await deleteTopology(admin, names);
-    const channel = await admin.createChannel();
-    await channel.deleteQueue(webhookQueueName(names, targetId('app-id', receiver.url)));
-    await channel.deleteQueue(names.webhookDeadLetters);
+    await deleteTopology(admin, names, [], [targetId('app-id', receiver.url)]);
     await admin.close();
     await receiver.close();
   });

@@ -1,8 +1,6 @@
 /** Routers and edges as processes of their own, on a real RabbitMQ, under a prefix of their own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import * as fsAll from 'node:fs';
-const require_fs = () => fsAll;
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -160,15 +158,13 @@ export async function startMember(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log: string[] = [];
-  const dbg = process.env['LOGS'] ? require_fs().createWriteStream(`${process.env['LOGS']}/${role}-${child.pid}.log`) : undefined;
   const exited = once(child, 'exit');
   const up = new Promise<{ port?: number; metricsPort: number }>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       log.push(line);
-      dbg?.write(line + '\n');
       if (line.includes('"warren is up"')) resolve(JSON.parse(line));
     });
-    createInterface({ input: child.stderr }).on('line', (line) => { log.push(line); dbg?.write(line + '\n'); });
+    createInterface({ input: child.stderr }).on('line', (line) => log.push(line));
     exited.then(() => reject(new Error(`${role} ended early:\n${log.join('\n')}`)));
   });
   const { port = 0, metricsPort } = await up;

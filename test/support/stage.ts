@@ -2,6 +2,7 @@
 import { connectAmqp } from '../../broker/amqp/broker.ts';
 import type { Broker } from '../../broker/port.ts';
 import { type TopologyNames, topologyNames } from '../../contracts/topology.ts';
+import { targetsOf } from '../../edge/webhooks/targets.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { createLog } from '../../runtime/log.ts';
 import { brokerUrl, connectToBroker, deleteTopology, uniquePrefix } from './broker.ts';
@@ -32,7 +33,8 @@ export async function startStage(
     await Promise.all(edges.map((edge) => edge.close()));
     await Promise.all(links.map((link) => link.close()));
     const connection = await connectToBroker();
-    await deleteTopology(connection, names);
+    const targets = edges.flatMap(({ app }) => targetsOf(app)).map(({ id }) => id);
+    await deleteTopology(connection, names, [], targets);
     await connection.close();
   };
   const start = async () => {
