@@ -119,6 +119,25 @@ describe('conformance: sessions', function () {
       expect(second.frames.filter(({ event }) => event === lostEvent)).to.deep.equal([]);
     });
 
+    it(`more than an edge may have in hand waits for channels that come back late, and nothing is lost (${where})`, async () => {
+      const id = newId();
+      const channels = [`early-${id}`, `late-${id}`] as const;
+      const first = await open(0, id);
+      for (const channel of channels) await first.subscribe(channel);
+      first.terminate();
+      await publish(channels[1], 1, 40);
+      await publish(channels[0], 1, 5);
+      const second = await open(edge, id);
+      expect(await stateOf(second)).to.deep.equal({ resumed: true, window: 60 });
+      await second.subscribe(channels[0]);
+      for (let n = 0; n < 10; n += 1) await second.roundTrip();
+      expect(numbers(second, channels[0]), 'behind what waits for the other').to.deep.equal([]);
+      await second.subscribe(channels[1]);
+      await sees(second, channels[1], upTo(1, 40));
+      await sees(second, channels[0], upTo(1, 5));
+      expect(second.frames.filter(({ event }) => event === lostEvent)).to.deep.equal([]);
+    });
+
     it(`what was not acknowledged comes again, in order; what was never does (${where})`, async () => {
       const id = newId();
       const channel = `ack-${id}`;
