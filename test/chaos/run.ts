@@ -15,6 +15,10 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly pages: number;
   readonly continuity: boolean;
+  /** Default 3. */
+  readonly edges?: number;
+  /** Default 2. */
+  readonly routers?: number;
   readonly url?: string;
   readonly environment?: Readonly<Record<string, string>>;
   /** Called when the fleet is up and nobody has come yet. */
@@ -30,9 +34,9 @@ const recoveryMs = 45_000;
 const pollMs = 100;
 
 const channels = [
-  ...Array.from({ length: 6 }, (_, n) => `room-${n}`),
-  ...Array.from({ length: 6 }, (_, n) => `private-room-${n}`),
-  ...Array.from({ length: 2 }, (_, n) => `cache-room-${n}`),
+  ...Array.from({ length: 8 }, (_, n) => `room-${n}`),
+  ...Array.from({ length: 8 }, (_, n) => `private-room-${n}`),
+  ...Array.from({ length: 3 }, (_, n) => `cache-room-${n}`),
   'private-cache-room-0',
 ];
 
@@ -57,8 +61,8 @@ export class ChaosRun {
     const url = options.url ?? brokerUrl;
     const fleet = await Fleet.start({
       url,
-      edges: 3,
-      routers: 2,
+      edges: options.edges ?? 3,
+      routers: options.routers ?? 2,
       config,
       environment: {
         WARREN_DRAIN_MS: '1000',
