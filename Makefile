@@ -9,7 +9,7 @@ SHELL := /bin/sh
 SOURCE_FOLDERS := contracts broker config runtime router edge cli examples
 SOURCES := $(shell find $(SOURCE_FOLDERS) -name node_modules -prune -o -print 2>/dev/null)
 
-.PHONY: help install build up down try test check chaos broker-up broker-down broker-status broker-reset clean node
+.PHONY: help install build up down try test check chaos bench broker-up broker-down broker-status broker-reset clean node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: install broker-up build ## every test, against a real RabbitMQ
 
 chaos: install broker-up ## break edges, routers, links and brokers for MINUTES=10; SEED=n repeats a run
 	@MINUTES=$(or $(MINUTES),10) SEED=$(SEED) infra/scripts/broker.sh exec npm run --silent chaos
+
+bench: install broker-up ## CPU per delivery and latency beside a bare ws loop; SUBSCRIBERS=1000,5000
+	@SUBSCRIBERS=$(SUBSCRIBERS) infra/scripts/broker.sh exec npm run --silent bench
 
 check: install ## format, lint, types, import rules, dead code, fast tests
 	@npm run check
