@@ -14,6 +14,17 @@ export interface WarrenConfig {
   /** In file order; the first whose name matches decides. */
   readonly channels: readonly ChannelRule[];
   readonly auth?: AuthConfig;
+  readonly egress: EgressConfig;
+}
+
+/** What services hear of clients, on the exchange `warren.clients`. */
+export interface EgressConfig {
+  /** What clients of apps with `clientEvents: true` send. */
+  readonly clientEvents: boolean;
+  /** Members of presence channels that come and go. */
+  readonly presence: boolean;
+  /** Channels that get their first subscriber or lose their last one. */
+  readonly occupancy: boolean;
 }
 
 export interface AppConfig {

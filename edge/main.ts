@@ -30,6 +30,7 @@ import { RoadLoad } from './delivery/road-load.ts';
 import { exposeRoads } from './delivery/roads-metrics.ts';
 import { SharedQueue } from './delivery/shared-queue.ts';
 import { closePaced } from './drain.ts';
+import { Egress } from './egress.ts';
 import { defaultServerLimits, startServer } from './server.ts';
 import { startShedding } from './shed.ts';
 import { Connection, type ConnectionContext } from './socket/connection.ts';
@@ -68,6 +69,7 @@ export interface EdgeOptions {
     | 'edgeBus'
     | 'publicationCache'
     | 'webhookQueues'
+    | 'clientEvents'
     | 'status'
     | 'onStatus'
   >;
@@ -124,7 +126,17 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     onStatus: (listener) => broker.onStatus(listener),
     edgeId,
   });
-  const emit = (app: AppConfig, event: WebhookEvent) => webhooks.emit(app, event);
+  const egress = new Egress({
+    port: broker.clientEvents,
+    config: config.egress,
+    clock,
+    log,
+    metrics,
+  });
+  const emit = (app: AppConfig, event: WebhookEvent) => {
+    webhooks.emit(app, event);
+    egress.emit(app, event);
+  };
 
   // Rooms and sums call back into what is made right below, and not before the bus is joined.
   const cluster = joinCluster({
@@ -155,6 +167,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     apps,
     registry,
     directory: cluster.directory,
+    egress: () => egress.config,
     emit,
     userTotal: (app, user, total) => users.total(app, user, total),
   });
@@ -208,6 +221,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       continuities,
       replay: new Replay(lastEvents, emit),
       publisher: broker.channelPublisher,
+      egress,
       emit,
       clock,
       log,
@@ -353,6 +367,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     const parting = Promise.allSettled([
       cluster.leave(),
       webhooks.stop(withinMs),
+      egress.stop(withinMs),
       lastEvents.close(),
       shared.close(),
     ]);
@@ -376,6 +391,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       closeAll(change.removed, closeCodes.unknownApp);
       closeAll(change.disabled, closeCodes.appDisabled);
       webhooks.reload();
+      egress.reload(next.egress);
       figures.reload();
     },
     stop(drainMs) {
