@@ -214,6 +214,7 @@ export interface SessionQueue {
 
 /** One queue per edge, for channels with many local subscribers. */
 export interface EdgeQueues {
+  /** An edge may open several: each has bindings of its own. */
   open(
     spec: { readonly edgeId: EdgeId; readonly maxLength: number },
     receiver: EdgeQueueReceiver,

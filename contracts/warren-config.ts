@@ -64,7 +64,7 @@ export interface EventRule {
   readonly on: string;
   /** CEL over `data`, `event`, `headers`, `key`; an error counts as no. */
   readonly when?: string;
-  /** Templates that yield channel names. */
+  /** Templates that yield channel names, users or sockets. */
   readonly to: readonly string[];
   /** Template of the event name at the client. */
   readonly as?: string;

@@ -29,6 +29,7 @@ import { maxAttachBacklog } from './delivery/policy.ts';
 import { RoadLoad } from './delivery/road-load.ts';
 import { exposeRoads } from './delivery/roads-metrics.ts';
 import { SharedQueue } from './delivery/shared-queue.ts';
+import { SocketEvents } from './delivery/socket-events.ts';
 import { closePaced } from './drain.ts';
 import { Egress } from './egress.ts';
 import { defaultServerLimits, startServer } from './server.ts';
@@ -211,6 +212,16 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     clock,
     tally,
   });
+  const socketEvents = new SocketEvents({
+    queues: broker.edgeQueues,
+    edgeId,
+    apps: () => apps.all().map((app) => app.config.id),
+    connections,
+    socketBufferBytes: settings.socketBufferBytes,
+    clock,
+    log,
+    tally,
+  });
   const clients = new Clients(
     {
       registry,
@@ -328,6 +339,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     else log.warn({ reason: status.reason }, 'the broker is away');
   });
   webhooks.start();
+  socketEvents.start();
   log.info({ host: settings.host, port: server.port }, 'edge is listening');
 
   /** Every wait ends at the deadline, whatever the clients and the broker do. */
@@ -370,6 +382,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       egress.stop(withinMs),
       lastEvents.close(),
       shared.close(),
+      socketEvents.close(),
     ]);
     await Promise.race([parting, delay(clock, withinMs, over.signal)]);
     over.abort();
@@ -393,6 +406,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       webhooks.reload();
       egress.reload(next.egress);
       figures.reload();
+      socketEvents.reload();
     },
     stop(drainMs) {
       stopping ??= stop(drainMs);

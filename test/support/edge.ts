@@ -46,7 +46,10 @@ export interface TestEdge {
   readonly metrics: Metrics;
   readonly app: AppConfig;
   readonly origin: string;
-  /** What the embedded broker holds for this edge's sockets: without the queue on which edges talk, and its two bindings. */
+  /**
+   * What the embedded broker holds for this edge's sockets: without the queue on which edges talk and its two bindings, and the one for
+   * events to single sockets with a binding per app.
+   */
   held(): { readonly queues: number; readonly bindings: number };
   /** A raw client; `path` as in the URL, with query. */
   open(path?: string, options?: ClientOptions): TestClient;
@@ -120,7 +123,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     origin: `http://${origin}`,
     held() {
       const { queues, bindings } = broker.counts();
-      return { queues: queues - 1, bindings: bindings - 2 };
+      return { queues: queues - 2, bindings: bindings - 2 - apps.length };
     },
     open,
     async connect(path, clientOptions) {
