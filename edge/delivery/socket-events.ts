@@ -63,7 +63,13 @@ export class SocketEvents implements EdgeQueueReceiver {
     for (const [key, app] of wanted) {
       if (this.#apps.has(key)) continue;
       this.#apps.set(key, app);
-      queue.bind(key).catch(ignoreBrokerError);
+      queue.bind(key).catch((error: unknown) => {
+        if (error instanceof BrokerError && error.code === 'closed') return;
+        this.#options.log.error(
+          { err: error, app },
+          'events to single sockets do not reach this app',
+        );
+      });
     }
   }
 

@@ -46,6 +46,7 @@ export function describeEdgeQueues(adapter: BrokerAdapter): void {
       await two.bind(keyOf('a'));
       await two.bind(keyOf('b'));
       await publish(broker, 'a', 'both');
+      await eventually(() => assert.deepEqual(recorders[0].ids, ['both']));
       await one.close();
       await publish(broker, 'b', 'second');
       await eventually(() => assert.deepEqual(recorders[1].ids, ['both', 'second']));
