@@ -1,8 +1,9 @@
 /**
- * The broker as router and edge see it: seven ports, each with its guarantees. Every sentence of guarantee is a test in
+ * The broker as router and edge see it: eight ports, each with its guarantees. Every sentence of guarantee is a test in
  * `test/contract/`, run on each adapter. Nothing here knows AMQP; `broker/amqp` and `broker/memory` implement it.
  */
 import type { IncomingEvent } from '../contracts/domain-event.ts';
+import type { EgressEvent } from '../contracts/egress-event.ts';
 import type { Refusal } from '../contracts/errors.ts';
 import type { ChannelKey, EdgeId } from '../contracts/ids.ts';
 import type { Publication } from '../contracts/publication.ts';
@@ -16,6 +17,7 @@ export interface Broker {
   readonly edgeBus: EdgeBus;
   readonly publicationCache: PublicationCache;
   readonly webhookQueues: WebhookQueues;
+  readonly clientEvents: ClientEvents;
   status(): BrokerStatus;
   /** Called after each change of `status().ready`. Returns the way to stop listening. */
   onStatus(listener: (status: BrokerStatus) => void): () => void;
@@ -212,6 +214,7 @@ export interface SessionQueue {
 
 /** One queue per edge, for channels with many local subscribers. */
 export interface EdgeQueues {
+  /** An edge may open several: each has bindings of its own. */
   open(
     spec: { readonly edgeId: EdgeId; readonly maxLength: number },
     receiver: EdgeQueueReceiver,
@@ -357,4 +360,18 @@ export type WebhookOutcome =
 export interface WebhookConsumption {
   /** Takes no further report, waits for those in hand to settle (at most `deadlineMs`), then lets go. Idempotent. */
   stop(deadlineMs: number): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What services hear of clients: a topic exchange to which they bind queues of their own. Warren has none there. */
+export interface ClientEvents {
+  /**
+   * Resolves when the broker has confirmed the event: from then on every queue that was bound to its key before the call holds it,
+   * attributes and body as they are. That no queue is bound is no error.
+   *
+   * - Calls reach the broker in call order.
+   * - Rejects with `BrokerError`, at once while the broker is away. After a rejection the event may or may not arrive.
+   */
+  publish(event: EgressEvent): Promise<void>;
 }

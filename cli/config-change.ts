@@ -12,6 +12,7 @@ const used: Readonly<
     apps: (config) => config.apps,
     channels: (config) => config.channels,
     auth: (config) => config.auth,
+    egress: (config) => config.egress,
   },
   router: {
     events: (config) => config.events,
@@ -21,7 +22,7 @@ const used: Readonly<
 
 /** Of these, what the role takes up while it runs, if it can reload at all. */
 const reloadable: Readonly<Record<RoleName, readonly string[]>> = {
-  edge: ['apps', 'channels'],
+  edge: ['apps', 'channels', 'egress'],
   router: [],
 };
 

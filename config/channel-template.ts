@@ -22,10 +22,7 @@ export function compileChannelTemplate(
   maxLength: number,
 ): Result<ChannelTemplate, TemplateError> {
   if (source.startsWith('socket:')) {
-    return fail({
-      offset: 0,
-      message: 'names a socket, which is not available in this version of Warren',
-    });
+    return fail({ offset: 0, message: 'names a socket, and only a channel can stand here' });
   }
   if (source.startsWith('user:')) return compileUser(source);
   const compiled = compileTemplate(source);

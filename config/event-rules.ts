@@ -3,12 +3,12 @@ import { isReservedEvent } from '../contracts/pusher/http.ts';
 import { parseTopicPattern } from '../contracts/topic-pattern.ts';
 import type { AppConfig, EventRule } from '../contracts/warren-config.ts';
 import { type Apps, appOfRule } from './apps.ts';
-import { compileChannelTemplate } from './channel-template.ts';
 import { compileExpression, type Variables } from './expression.ts';
 import type { Path, Problem } from './problems.ts';
 import { compileProjection } from './projection.ts';
 import type { ShapeCheck } from './shape.ts';
 import type { Source } from './source.ts';
+import { compileTarget } from './target-template.ts';
 import { compileTemplate } from './template.ts';
 
 interface RawEventRule {
@@ -89,7 +89,7 @@ function meaningProblems(
       ? [[[...path, 'to'], rule.to]]
       : (rule.to ?? []).map((target, index) => [[...path, 'to', index], target] as const);
   for (const [at, target] of targets) {
-    const compiled = compileChannelTemplate(target, app?.limits.channelNameLength ?? 200);
+    const compiled = compileTarget(target, app?.limits.channelNameLength ?? 200);
     if (!compiled.ok) problems.push(source.problem(at, compiled.error.message, compiled.error));
   }
   if (rule.as !== undefined) problems.push(...eventNameProblems(source, path, rule.as, app));

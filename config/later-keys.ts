@@ -3,7 +3,6 @@
 /** Where the key stands, list positions left out, as `events[].schema`. */
 const laterKeys: ReadonlySet<string> = new Set([
   'ingress',
-  'egress',
   'partitions',
   'events[].schema',
   'events[].disconnect',

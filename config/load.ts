@@ -4,6 +4,7 @@ import type { WarrenConfig } from '../contracts/warren-config.ts';
 import { type Apps, type FallbackApp, readApps } from './apps.ts';
 import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
+import { readEgress } from './egress.ts';
 import { readEventRules } from './event-rules.ts';
 import { inFileOrder, type Problem } from './problems.ts';
 import type { ReadFile } from './secrets.ts';
@@ -79,6 +80,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
       apps: apps.apps,
       events: events.rules,
       channels: channels.rules,
+      egress: readEgress(source, shape),
       ...(auth.auth === undefined ? {} : { auth: auth.auth }),
     },
   };

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AppId, ChannelKey, ChannelName, SocketId } from './ids.ts';
 import { channelKey } from './routing-key.ts';
+import { socketKey } from './socket-target.ts';
 
 export interface Publication {
   readonly appId: AppId;
@@ -31,6 +32,8 @@ export interface PublicationInput {
   readonly id?: string;
   readonly except?: SocketId;
   readonly cached?: boolean;
+  /** It is for one socket, whose `SocketTarget.name` stands in `channel`: the frame names no channel. */
+  readonly toSocket?: boolean;
   readonly traceparent?: string;
   readonly tracestate?: string;
 }
@@ -41,13 +44,15 @@ const maxPublicationIdBytes = 255;
 /** Encodes the frame. All text must be well-formed, or it would not survive UTF-8. */
 export function createPublication(input: PublicationInput): Publication {
   const id = isUsableId(input.id) ? input.id : randomUUID();
+  const toSocket = input.toSocket === true;
+  const channel = toSocket ? '' : `,"channel":${JSON.stringify(input.channel)}`;
   const frame =
-    `{"event":${JSON.stringify(input.event)},"channel":${JSON.stringify(input.channel)}` +
+    `{"event":${JSON.stringify(input.event)}${channel}` +
     `,"data":${JSON.stringify(input.data)},"id":${JSON.stringify(id)}}`;
   return {
     appId: input.appId,
     channel: input.channel,
-    key: channelKey(input.appId, input.channel),
+    key: toSocket ? socketKey(input.appId) : channelKey(input.appId, input.channel),
     id,
     body: Buffer.from(frame, 'utf8'),
     ...(input.except === undefined ? {} : { except: input.except }),

@@ -14,6 +14,17 @@ export interface WarrenConfig {
   /** In file order; the first whose name matches decides. */
   readonly channels: readonly ChannelRule[];
   readonly auth?: AuthConfig;
+  readonly egress: EgressConfig;
+}
+
+/** What services hear of clients, on the exchange `warren.clients`. */
+export interface EgressConfig {
+  /** What clients of apps with `clientEvents: true` send. */
+  readonly clientEvents: boolean;
+  /** Members of presence channels that come and go. */
+  readonly presence: boolean;
+  /** Channels that get their first subscriber or lose their last one. */
+  readonly occupancy: boolean;
 }
 
 export interface AppConfig {
@@ -53,7 +64,7 @@ export interface EventRule {
   readonly on: string;
   /** CEL over `data`, `event`, `headers`, `key`; an error counts as no. */
   readonly when?: string;
-  /** Templates that yield channel names. */
+  /** Templates that yield channel names, users or sockets. */
   readonly to: readonly string[];
   /** Template of the event name at the client. */
   readonly as?: string;

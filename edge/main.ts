@@ -29,7 +29,9 @@ import { maxAttachBacklog } from './delivery/policy.ts';
 import { RoadLoad } from './delivery/road-load.ts';
 import { exposeRoads } from './delivery/roads-metrics.ts';
 import { SharedQueue } from './delivery/shared-queue.ts';
+import { SocketEvents } from './delivery/socket-events.ts';
 import { closePaced } from './drain.ts';
+import { Egress } from './egress.ts';
 import { defaultServerLimits, startServer } from './server.ts';
 import { startShedding } from './shed.ts';
 import { Connection, type ConnectionContext } from './socket/connection.ts';
@@ -68,6 +70,7 @@ export interface EdgeOptions {
     | 'edgeBus'
     | 'publicationCache'
     | 'webhookQueues'
+    | 'clientEvents'
     | 'status'
     | 'onStatus'
   >;
@@ -124,7 +127,17 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     onStatus: (listener) => broker.onStatus(listener),
     edgeId,
   });
-  const emit = (app: AppConfig, event: WebhookEvent) => webhooks.emit(app, event);
+  const egress = new Egress({
+    port: broker.clientEvents,
+    config: config.egress,
+    clock,
+    log,
+    metrics,
+  });
+  const emit = (app: AppConfig, event: WebhookEvent) => {
+    webhooks.emit(app, event);
+    egress.emit(app, event);
+  };
 
   // Rooms and sums call back into what is made right below, and not before the bus is joined.
   const cluster = joinCluster({
@@ -155,6 +168,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     apps,
     registry,
     directory: cluster.directory,
+    egress: () => egress.config,
     emit,
     userTotal: (app, user, total) => users.total(app, user, total),
   });
@@ -198,6 +212,16 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     clock,
     tally,
   });
+  const socketEvents = new SocketEvents({
+    queues: broker.edgeQueues,
+    edgeId,
+    apps: () => apps.all().map((app) => app.config.id),
+    connections,
+    socketBufferBytes: settings.socketBufferBytes,
+    clock,
+    log,
+    tally,
+  });
   const clients = new Clients(
     {
       registry,
@@ -208,6 +232,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       continuities,
       replay: new Replay(lastEvents, emit),
       publisher: broker.channelPublisher,
+      egress,
       emit,
       clock,
       log,
@@ -314,6 +339,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     else log.warn({ reason: status.reason }, 'the broker is away');
   });
   webhooks.start();
+  socketEvents.start();
   log.info({ host: settings.host, port: server.port }, 'edge is listening');
 
   /** Every wait ends at the deadline, whatever the clients and the broker do. */
@@ -353,8 +379,10 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     const parting = Promise.allSettled([
       cluster.leave(),
       webhooks.stop(withinMs),
+      egress.stop(withinMs),
       lastEvents.close(),
       shared.close(),
+      socketEvents.close(),
     ]);
     await Promise.race([parting, delay(clock, withinMs, over.signal)]);
     over.abort();
@@ -376,7 +404,9 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       closeAll(change.removed, closeCodes.unknownApp);
       closeAll(change.disabled, closeCodes.appDisabled);
       webhooks.reload();
+      egress.reload(next.egress);
       figures.reload();
+      socketEvents.reload();
     },
     stop(drainMs) {
       stopping ??= stop(drainMs);

@@ -9,6 +9,7 @@ import {
 import type { Refusal } from '../contracts/errors.ts';
 import type { AppId } from '../contracts/ids.ts';
 import { channelKey } from '../contracts/routing-key.ts';
+import { socketKey } from '../contracts/socket-target.ts';
 import type { ChannelRule, EventRule, WarrenConfig } from '../contracts/warren-config.ts';
 import { nearPatterns } from './near-patterns.ts';
 import { compileRoutes, type Routed, type RuleStep } from './rules.ts';
@@ -39,8 +40,9 @@ export interface RuleExplanation {
 export interface PublicationExplanation {
   readonly rule: number;
   readonly app: AppId;
+  /** `socket:<id>` where it is for one socket. */
   readonly channel: string;
-  readonly kind: Channel['kind'];
+  readonly kind: Channel['kind'] | 'socket';
   readonly event: string;
   /** As the client gets it: JSON text. */
   readonly data: string;
@@ -129,8 +131,10 @@ function explainPublication(
   { rule, channel, publication }: Routed,
   guards: readonly Guard[],
 ): PublicationExplanation {
+  const toSocket = channel.kind === 'socket';
   const guard = guards.find(
-    (one) => one.rule.app === publication.appId && one.name.match(channel.name) !== undefined,
+    (one) =>
+      !toSocket && one.rule.app === publication.appId && one.name.match(channel.name) !== undefined,
   );
   return {
     rule: rule.index,
@@ -141,7 +145,9 @@ function explainPublication(
     data: publication.data,
     ...(publication.id === undefined ? {} : { id: publication.id }),
     ...(publication.except === undefined ? {} : { except: publication.except }),
-    routingKey: channelKey(publication.appId, channel.name),
+    routingKey: toSocket
+      ? socketKey(publication.appId)
+      : channelKey(publication.appId, channel.name),
     ...(guard === undefined
       ? {}
       : {

@@ -72,6 +72,7 @@ function publicationText(publication: PublicationExplanation): string[] {
 
 function guardText({ kind, guard, channel }: PublicationExplanation): string {
   if (kind === 'public') return 'anyone: the channel is public';
+  if (kind === 'socket') return 'that one socket, while it is connected';
   if (kind === 'server-to-user') {
     return `the signed-in user ${channel.slice('#server-to-user-'.length)}`;
   }

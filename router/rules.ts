@@ -1,14 +1,10 @@
 /** The rules of warren.yaml at work: one domain event to its publications, or to the reason why it is refused. */
 
-import {
-  type ChannelTemplate,
-  compileChannelTemplate,
-  renderChannel,
-} from '../config/channel-template.ts';
 import { eventVariables } from '../config/event-rules.ts';
 import { compileExpression, type Expression } from '../config/expression.ts';
 import { type Fields, fieldsOf, readField, renderText } from '../config/field.ts';
 import { compileProjection, type Projection, project } from '../config/projection.ts';
+import { compileTarget, renderTarget, type TargetTemplate } from '../config/target-template.ts';
 import { compileTemplate, type Template } from '../config/template.ts';
 import type { Channel } from '../contracts/channel.ts';
 import type { DomainEvent } from '../contracts/domain-event.ts';
@@ -18,6 +14,7 @@ import type { PublicationInput } from '../contracts/publication.ts';
 import { isReservedEvent } from '../contracts/pusher/http.ts';
 import type { AppLimits } from '../contracts/pusher/limits.ts';
 import { fail, ok, type Result } from '../contracts/result.ts';
+import type { SocketTarget } from '../contracts/socket-target.ts';
 import { TopicTrie } from '../contracts/topic-pattern.ts';
 import type { EventRule, WarrenConfig } from '../contracts/warren-config.ts';
 
@@ -36,7 +33,7 @@ export interface Routes {
 /** One publication and what brought it about. */
 export interface Routed {
   readonly rule: EventRule;
-  readonly channel: Channel;
+  readonly channel: Channel | SocketTarget;
   readonly publication: PublicationInput;
 }
 
@@ -57,7 +54,7 @@ interface CompiledRule {
   readonly rule: EventRule;
   readonly limits: AppLimits;
   readonly when: Expression | undefined;
-  readonly to: readonly ChannelTemplate[];
+  readonly to: readonly TargetTemplate[];
   readonly as: Template | undefined;
   readonly data: Projection;
   readonly except: Template | undefined;
@@ -92,9 +89,7 @@ function compileRule(rule: EventRule, config: Pick<WarrenConfig, 'apps'>): Compi
     limits: app.limits,
     when:
       rule.when === undefined ? undefined : compiled(compileExpression(rule.when, eventVariables)),
-    to: rule.to.map((source) =>
-      compiled(compileChannelTemplate(source, app.limits.channelNameLength)),
-    ),
+    to: rule.to.map((source) => compiled(compileTarget(source, app.limits.channelNameLength))),
     as: template(rule.as),
     data: compiled(compileProjection(rule.data)),
     except: template(rule.except),
@@ -154,7 +149,7 @@ function applyRule(
   if (!excluded.ok) return refusalOf(rule, 'except', excluded.error);
   const done = new Set<string>();
   for (const target of to) {
-    const channel = renderChannel(fields, target, limits.channelNameLength);
+    const channel = renderTarget(fields, target, limits.channelNameLength);
     if (!channel.ok) return refusalOf(rule, 'to', channel.error);
     const { name } = channel.value;
     if (done.has(name)) continue;
@@ -168,6 +163,7 @@ function applyRule(
         appId: rule.app,
         channel: name,
         ...(channel.value.cache ? { cached: true } : {}),
+        ...(channel.value.kind === 'socket' ? { toSocket: true } : {}),
         event: named.value,
         data: text.value,
         ...(id === undefined ? {} : { id }),

@@ -6,6 +6,7 @@ import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { type Broker, type BrokerStatus, webhookLifetimeMs } from '../port.ts';
 import { amqpChannelPublisher } from './channel-publisher.ts';
+import { amqpClientEvents } from './client-events.ts';
 import { ConfirmPublisher } from './confirm-publisher.ts';
 import { ensureExchange } from './declare.ts';
 import { AmqpDomainEvents } from './domain-events.ts';
@@ -110,6 +111,17 @@ export function connectAmqp(options: AmqpOptions): Broker {
     onChange,
   );
   const confirmed = publisher;
+  const toServices = new ConfirmPublisher(
+    publishing,
+    {
+      clock,
+      log,
+      confirmTimeoutMs: options.confirmTimeoutMs,
+      maxUnconfirmed: options.maxUnconfirmed ?? defaults.maxUnconfirmed,
+      isolated: true,
+    },
+    () => undefined,
+  );
   const shared = new Lane(consuming, undefined, log);
   const node = randomBytes(6).toString('hex');
   const sessionQueues = new AmqpSessionQueues({
@@ -164,6 +176,7 @@ export function connectAmqp(options: AmqpOptions): Broker {
     await Promise.race([polite, delay(clock, politeCloseMs, over.signal)]);
     over.abort();
     confirmed.close();
+    toServices.close();
     await Promise.all([consuming.close(), publishing.close()]);
   };
   return {
@@ -174,6 +187,7 @@ export function connectAmqp(options: AmqpOptions): Broker {
     edgeBus: new AmqpEdgeBus(shared, confirmed, names),
     publicationCache,
     webhookQueues,
+    clientEvents: amqpClientEvents(toServices, names.clients),
     status,
     onStatus(listener) {
       listeners.add(listener);

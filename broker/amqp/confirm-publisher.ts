@@ -11,6 +11,8 @@ export interface ConfirmPublisherOptions {
   readonly confirmTimeoutMs: number;
   /** Publications that may await their confirm at a time. */
   readonly maxUnconfirmed: number;
+  /** What is not confirmed in time ends this publisher's channel, and not the connection that it shares. */
+  readonly isolated?: boolean;
 }
 
 export interface Confirmation {
@@ -185,8 +187,15 @@ export class ConfirmPublisher implements LinkMember {
       return;
     }
     const session = this.#link.session;
+    const channel = this.#channel;
     this.#lose('broker_timeout', reason);
-    session?.abandon(reason);
+    if (this.#options.isolated !== true || session === undefined) {
+      session?.abandon(reason);
+      return;
+    }
+    // A connection that is dead as a whole takes this call along when it is found out.
+    channel?.close().catch(() => undefined);
+    this.#reopenLater(session);
   }
 }
 

@@ -10,6 +10,11 @@ import { type TopologyNames, topologyNames } from '../../contracts/topology.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Broker, webhookLifetimeMs } from '../port.ts';
 import { createChannelPublisher } from './channel-publisher.ts';
+import {
+  type ClientEventListener,
+  createClientEvents,
+  listenToClientEvents,
+} from './client-events.ts';
 import { Connection } from './connection.ts';
 import { createDomainEvents, type MemoryDomainEvents } from './domain-events.ts';
 import { createEdgeBus } from './edge-bus.ts';
@@ -49,6 +54,8 @@ export interface MemoryBroker extends Broker {
   deadLetters(): readonly DeadLetter[];
   /** Reports that were given up, oldest first. */
   webhookDeadLetters(): readonly WebhookDeadLetter[];
+  /** Hears what a service would with a queue of its own, from now on. Returns the way to stop. */
+  listen(pattern: string, listener: ClientEventListener): () => void;
   /** What there is besides the durable topology, over all connections. */
   counts(): BrokerCounts;
   /** Breaks this connection; it is back a turn of the event loop later. */
@@ -89,6 +96,7 @@ function connect(host: Host): MemoryBroker {
     edgeBus: createEdgeBus(connection),
     publicationCache: createPublicationCache(connection),
     webhookQueues: createWebhookQueues(connection),
+    clientEvents: createClientEvents(connection),
     status: () => connection.status(),
     onStatus: (listener) => connection.onStatus(listener),
     async close() {
@@ -97,6 +105,7 @@ function connect(host: Host): MemoryBroker {
     peer: () => connect(host),
     deadLetters: () => host.router.deadLetters(),
     webhookDeadLetters: () => host.webhooks.deadLetters(),
+    listen: (pattern, listener) => listenToClientEvents(connection, pattern, listener),
     counts: () => host.counts(),
     interrupt() {
       connection.setReachable(false);

@@ -1,4 +1,5 @@
 /** The embedded broker itself: what all connections to it share. */
+import type { EgressEvent } from '../../contracts/egress-event.ts';
 import type { Publication } from '../../contracts/publication.ts';
 import type { TopologyNames } from '../../contracts/topology.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -38,6 +39,8 @@ export class Host {
   readonly connections = new Set<{ refresh(): void }>();
   readonly channels = new TopicExchange<Queue<Publication>>();
   readonly edges = new TopicExchange<Queue<BusMessage>>();
+  /** Whoever listens takes each event at once, so nothing waits here. */
+  readonly clients = new TopicExchange<(event: EgressEvent) => void>();
   readonly router: RouterQueue;
   readonly continuity: ContinuityQueues;
   readonly cache: CacheLog;

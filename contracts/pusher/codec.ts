@@ -20,6 +20,8 @@ export type ClientFrame =
       readonly event: string;
       readonly channel: string;
       readonly data: unknown;
+      /** The whole frame, as it came. */
+      readonly text: string;
     };
 
 export interface FrameError {
@@ -30,7 +32,8 @@ export interface FrameError {
 /** Decodes one text frame. Size is the socket's business: `maxPayload` has been applied before. */
 export function decodeClientFrame(bytes: Buffer): Result<ClientFrame, FrameError> {
   if (nestsDeeperThan(bytes, maxJsonDepth)) return refuse('too_deep');
-  const message = parse(bytes.toString('utf8'));
+  const text = bytes.toString('utf8');
+  const message = parse(text);
   if (!isJsonObject(message)) return refuse('invalid_frame');
   const event = own(message, 'event');
   if (typeof event !== 'string' || event === '' || !event.isWellFormed())
@@ -47,7 +50,7 @@ export function decodeClientFrame(bytes: Buffer): Result<ClientFrame, FrameError
     case 'pusher:signin':
       return signin(dataObject(message));
     default:
-      return event.startsWith('client-') ? clientEvent(event, message) : unknownEvent(event);
+      return event.startsWith('client-') ? clientEvent(event, message, text) : unknownEvent(event);
   }
 }
 
@@ -93,12 +96,13 @@ function signin(data: Record<string, unknown> | undefined): Result<ClientFrame, 
 function clientEvent(
   event: string,
   message: Record<string, unknown>,
+  text: string,
 ): Result<ClientFrame, FrameError> {
   const channel = own(message, 'channel');
   if (typeof channel !== 'string') {
     return refuse('invalid_frame', 'a client event needs "channel" as text');
   }
-  return ok({ kind: 'client-event', event, channel, data: own(message, 'data') });
+  return ok({ kind: 'client-event', event, channel, data: own(message, 'data'), text });
 }
 
 /** pusher-js sends `data` as an object, other SDKs as a string of JSON. */

@@ -2,16 +2,19 @@
 import type { BrokerError } from '../../broker/errors.ts';
 import type { ChannelPublisher } from '../../broker/port.ts';
 import type { ChannelName } from '../../contracts/ids.ts';
+import { memberText } from '../../contracts/json-member.ts';
 import { createClientEvent } from '../../contracts/publication.ts';
 import type { WebhookEvent } from '../../contracts/pusher/webhook.ts';
 import type { AppConfig } from '../../contracts/warren-config.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Egress } from '../egress.ts';
 import { RateWindow } from './rate-window.ts';
 import type { Session } from './session.ts';
 
 export interface ClientEventContext {
   readonly publisher: ChannelPublisher;
   readonly clock: Clock;
+  readonly egress: Pick<Egress, 'config' | 'clientEvent'>;
   emit(app: AppConfig, event: WebhookEvent): void;
 }
 
@@ -19,6 +22,8 @@ export interface ClientEventRequest {
   readonly event: string;
   readonly channel: string;
   readonly data: unknown;
+  /** The whole frame, as it came. */
+  readonly text: string;
 }
 
 /** Pusher protocol 7: client event rejected. A frame, never a close. */
@@ -76,8 +81,22 @@ export function clientEvent(
     ...(member === undefined ? {} : { userId: member.userId }),
     except: socketId,
   });
+  const { egress } = context;
+  const toServices = egress.config.clientEvents
+    ? {
+        id: publication.id,
+        channel,
+        event: request.event,
+        data: memberText(request.text, 'data') ?? 'null',
+        timeMs: context.clock.now(),
+        socketId,
+        userId: member?.userId ?? session.user?.userId,
+      }
+    : undefined;
   context.publisher.publish(publication).then(
-    () =>
+    () => {
+      // Services hear what was accepted and nothing else: one that was not is the sender's to repeat.
+      if (toServices !== undefined) egress.clientEvent(config, toServices);
       context.emit(config, {
         name: 'client_event',
         channel: channel.name,
@@ -85,7 +104,8 @@ export function clientEvent(
         data: text,
         socket_id: socketId,
         ...(member === undefined ? {} : { user_id: member.userId }),
-      }),
+      });
+    },
     (error: unknown) => reject(`The broker did not take the event (${codeOf(error)}).`),
   );
 }

@@ -7,7 +7,7 @@ import type { DirectoryKey } from '../../contracts/directory-key.ts';
 import type { AppId, ChannelName } from '../../contracts/ids.ts';
 import { subscriptionCount } from '../../contracts/pusher/frames.ts';
 import type { WebhookEvent } from '../../contracts/pusher/webhook.ts';
-import type { AppConfig } from '../../contracts/warren-config.ts';
+import type { AppConfig, EgressConfig } from '../../contracts/warren-config.ts';
 import type { App, Apps } from '../apps.ts';
 import type { Directory, DirectoryListener } from '../cluster/port.ts';
 import { broadcast } from './broadcast.ts';
@@ -17,7 +17,9 @@ export interface FiguresContext {
   readonly apps: Apps;
   readonly registry: ChannelRegistry;
   readonly directory: Directory;
-  /** Reports to the app's webhooks, where one asks for it. */
+  /** What services want to hear. */
+  egress(): Pick<EgressConfig, 'presence' | 'occupancy'>;
+  /** Reports to the app's webhooks and to services, where one asks for it. */
   emit(app: AppConfig, event: WebhookEvent): void;
   /** The number of sockets of a watched user has changed. */
   userTotal(app: AppId, user: string, total: number): void;
@@ -43,7 +45,8 @@ export class Figures implements DirectoryListener {
       this.#watched.add(name);
       this.#context.directory.watch(key);
     }
-    if (isShown || wantsChannels(app.config)) this.#context.directory.report(key, count);
+    const isHeard = wantsChannels(app.config) || this.#context.egress().occupancy;
+    if (isShown || isHeard) this.#context.directory.report(key, count);
     if (watches && !(isShown && count > 0)) {
       this.#watched.delete(name);
       this.#context.directory.unwatch(key);
@@ -52,7 +55,7 @@ export class Figures implements DirectoryListener {
 
   /** The first socket of a presence member came to this edge, or the last one went. */
   memberHere(app: App, channel: ChannelName, user: string, isHere: boolean): void {
-    if (!wantsMembers(app.config)) return;
+    if (!wantsMembers(app.config) && !this.#context.egress().presence) return;
     const key: DirectoryKey = { kind: 'member', app: app.config.id, channel, user };
     this.#context.directory.report(key, isHere ? 1 : 0);
   }

@@ -26,6 +26,10 @@ export class Connections {
     return this.#bySocketId.has(socketId);
   }
 
+  get(socketId: SocketId): Connection | undefined {
+    return this.#bySocketId.get(socketId);
+  }
+
   all(): readonly Connection[] {
     return [...this.#bySocketId.values()];
   }

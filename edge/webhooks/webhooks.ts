@@ -14,10 +14,10 @@ import type { AppConfig } from '../../contracts/warren-config.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
+import { ConfirmedBuffer, type ConfirmedBufferLimits } from '../confirmed-buffer.ts';
 import { AddressPolicy } from './address-policy.ts';
 import { type WebhookMeters, webhookMeters } from './meters.ts';
 import { Recent } from './recent.ts';
-import { ReportBuffer, type ReportBufferLimits } from './report-buffer.ts';
 import type { Resolve } from './target-client.ts';
 import { type SenderTimings, TargetSender } from './target-sender.ts';
 import { logFields, targetsOf, type WebhookTarget } from './targets.ts';
@@ -43,7 +43,7 @@ export interface WebhooksOptions {
   readonly resolve?: Resolve;
 }
 
-export interface WebhookTimings extends SenderTimings, ReportBufferLimits {
+export interface WebhookTimings extends SenderTimings, ConfirmedBufferLimits {
   /** A channel's `cache_miss` is reported at most once within it. */
   readonly cacheMissMs: number;
 }
@@ -71,7 +71,7 @@ export class Webhooks {
   readonly #edge: string;
   readonly #misses: Recent;
   /** By target. */
-  readonly #buffers = new Map<string, ReportBuffer>();
+  readonly #buffers = new Map<string, ConfirmedBuffer<Buffer>>();
   readonly #senders = new Map<string, TargetSender>();
   /** Senders of targets that are configured no more, which still give up what waits for them; each with the way to keep it. */
   readonly #leaving = new Map<TargetSender, () => void>();
@@ -237,12 +237,16 @@ export class Webhooks {
     stop.then(forget, forget);
   }
 
-  #bufferOf(target: WebhookTarget): ReportBuffer {
+  #bufferOf(target: WebhookTarget): ConfirmedBuffer<Buffer> {
     const known = this.#buffers.get(target.id);
     if (known !== undefined) return known;
     const { queues, clock } = this.#options;
     const log = this.#options.log.child(logFields(target));
-    const buffer = new ReportBuffer(queues, target.id, clock, this.#timings, {
+    const parts = {
+      publish: (report: Buffer) => queues.publish(target.id, report),
+      bytes: (report: Buffer) => report.length,
+    };
+    const buffer = new ConfirmedBuffer(parts, clock, this.#timings, {
       interrupted: (error) =>
         log.warn({ err: error }, 'webhook reports wait for the broker on this edge'),
       restored: (dropped) => log.info({ dropped }, 'webhook reports reach the broker again'),

@@ -39,6 +39,8 @@ export interface BrokerUnderTest {
   publishRaw(event: RawEvent): Promise<void>;
   deadLetters(): Promise<readonly DeadEvent[]>;
   webhookDeadLetters(): Promise<readonly DeadReport[]>;
+  /** What a service gets that has bound a queue of its own to the exchange for what clients say; grows while it is looked at. */
+  hearClients(pattern: string): Promise<readonly HeardEvent[]>;
   /** Breaks the connection of `broker`, which comes back by itself. Peers notice nothing. */
   interrupt(): Promise<void>;
   /** Breaks the connection of `broker` and keeps it away until `reconnect`. */
@@ -70,6 +72,14 @@ export interface DeadEvent {
   readonly contentType?: string;
   /** `<code>: <text>` */
   readonly reason: string;
+}
+
+export interface HeardEvent {
+  readonly key: string;
+  readonly id: string;
+  readonly contentType: string;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
 }
 
 export interface DeadReport {

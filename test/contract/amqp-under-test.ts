@@ -10,7 +10,7 @@ import { createLog } from '../../runtime/log.ts';
 import { brokerUrl, connectToBroker, deleteTopology, uniquePrefix } from '../support/broker.ts';
 import { eventually } from '../support/eventually.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
-import type { BrokerUnderTest } from './adapter.ts';
+import type { BrokerUnderTest, HeardEvent } from './adapter.ts';
 
 export interface AmqpUnderTest extends BrokerUnderTest {
   /** The network between `broker` and RabbitMQ. */
@@ -86,6 +86,28 @@ export async function createUnderTest(
           reason: String(headers['x-warren-reason'] ?? headers['x-first-death-reason']),
         };
       });
+    },
+    async hearClients(pattern) {
+      const heard: HeardEvent[] = [];
+      const channel = await admin.createChannel();
+      const { queue } = await channel.assertQueue('', { exclusive: true });
+      await channel.bindQueue(queue, names.clients, pattern);
+      await channel.consume(
+        queue,
+        (message) => {
+          if (message === null) return;
+          const { fields, properties, content } = message;
+          heard.push({
+            key: fields.routingKey,
+            id: String(properties.messageId),
+            contentType: String(properties.contentType),
+            headers: { ...properties.headers },
+            body: content.toString('utf8'),
+          });
+        },
+        { noAck: true },
+      );
+      return heard;
     },
     async interrupt() {
       proxy.cut();

@@ -37,6 +37,22 @@ export function describeEdgeQueues(adapter: BrokerAdapter): void {
       assert.deepEqual(recorder.ids, [...ids, ...more]);
     });
 
+    it('keeps several queues of one edge apart', async () => {
+      const { broker } = current();
+      const recorders = [new Recorder(), new Recorder()] as const;
+      const one = await broker.edgeQueues.open(spec, recorders[0]);
+      const two = await broker.edgeQueues.open(spec, recorders[1]);
+      await one.bind(keyOf('a'));
+      await two.bind(keyOf('a'));
+      await two.bind(keyOf('b'));
+      await publish(broker, 'a', 'both');
+      await eventually(() => assert.deepEqual(recorders[0].ids, ['both']));
+      await one.close();
+      await publish(broker, 'b', 'second');
+      await eventually(() => assert.deepEqual(recorders[1].ids, ['both', 'second']));
+      assert.deepEqual(recorders[0].ids, ['both']);
+    });
+
     it('delivers nothing that is published once the last `unbind` has resolved', async () => {
       const { broker } = current();
       const recorder = new Recorder();

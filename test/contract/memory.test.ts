@@ -1,10 +1,12 @@
 /** The embedded broker keeps the promises of broker/port.ts. */
 import { randomBytes } from 'node:crypto';
 import { createMemoryBroker, type MemoryBroker } from '../../broker/memory/broker.ts';
+import { egressContentType } from '../../contracts/egress-event.ts';
 import { systemClock } from '../../runtime/clock.ts';
-import type { BrokerAdapter, BrokerUnderTest } from './adapter.ts';
+import type { BrokerAdapter, BrokerUnderTest, HeardEvent } from './adapter.ts';
 import { describeBroker } from './broker.ts';
 import { describeChannelPublisher } from './channel-publisher.ts';
+import { describeClientEvents } from './client-events.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
@@ -38,6 +40,13 @@ const memory: BrokerAdapter = {
           reason,
         }));
       },
+      async hearClients(pattern) {
+        const heard: HeardEvent[] = [];
+        admin.listen(pattern, ({ key, id, headers, body }) =>
+          heard.push({ key, id, contentType: egressContentType, headers, body: body.toString() }),
+        );
+        return heard;
+      },
       async interrupt() {
         broker.interrupt();
       },
@@ -66,4 +75,5 @@ describe('the embedded broker', function () {
   describeEdgeBus(memory);
   describePublicationCache(memory);
   describeWebhookQueues(memory);
+  describeClientEvents(memory);
 });

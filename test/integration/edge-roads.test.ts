@@ -161,6 +161,7 @@ describe('edge roads', () => {
       apps: [app],
       events: [],
       channels: [{ index: 0, app: app.id, name: 'news', delivery: 'edge' }],
+      egress: { clientEvents: true, presence: false, occupancy: false },
     });
     const [later] = await subscribers(1);
     expect(await roads()).to.deep.equal({ own: 1, shared: 1 });

@@ -11,7 +11,12 @@ import {
   signHttp,
   signUser,
 } from '../../contracts/pusher/signature.ts';
-import type { AppConfig, AuthConfig, ChannelRule } from '../../contracts/warren-config.ts';
+import type {
+  AppConfig,
+  AuthConfig,
+  ChannelRule,
+  EgressConfig,
+} from '../../contracts/warren-config.ts';
 import { type EdgeOptions, type EdgeRole, type EdgeSettings, startEdge } from '../../edge/main.ts';
 import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { createLog, type Log } from '../../runtime/log.ts';
@@ -22,6 +27,7 @@ export interface TestEdgeOptions {
   readonly apps?: readonly Partial<AppConfig>[];
   readonly channels?: readonly Omit<ChannelRule, 'index' | 'app'>[];
   readonly auth?: AuthConfig;
+  readonly egress?: Partial<EgressConfig>;
   readonly settings?: Partial<EdgeSettings>;
   /** Of the edge alone: the broker and the clients live on the real one. */
   readonly clock?: Clock;
@@ -40,7 +46,10 @@ export interface TestEdge {
   readonly metrics: Metrics;
   readonly app: AppConfig;
   readonly origin: string;
-  /** What the embedded broker holds for this edge's sockets: without the queue on which edges talk, and its two bindings. */
+  /**
+   * What the embedded broker holds for this edge's sockets: without the queue on which edges talk and its two bindings, and the one for
+   * events to single sockets with a binding per app.
+   */
   held(): { readonly queues: number; readonly bindings: number };
   /** A raw client; `path` as in the URL, with query. */
   open(path?: string, options?: ClientOptions): TestClient;
@@ -75,6 +84,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       events: [],
       channels: (options.channels ?? []).map((rule, index) => ({ ...rule, index, app: app.id })),
       ...(options.auth === undefined ? {} : { auth: options.auth }),
+      egress: { clientEvents: true, presence: false, occupancy: false, ...options.egress },
     },
     settings: {
       host: '127.0.0.1',
@@ -113,7 +123,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     origin: `http://${origin}`,
     held() {
       const { queues, bindings } = broker.counts();
-      return { queues: queues - 1, bindings: bindings - 2 };
+      return { queues: queues - 2, bindings: bindings - 2 - apps.length };
     },
     open,
     async connect(path, clientOptions) {

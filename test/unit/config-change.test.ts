@@ -40,6 +40,7 @@ describe('partsForRestart', () => {
     ['an event rule', 'on: x', 'on: z', [], [], ['events']],
     ['a channel rule', "'true'", "'false'", [], ['channels'], []],
     ['the secret of JWTs', '0123', '4567', ['auth'], ['auth'], []],
+    ['what services hear', 'auth:', 'egress: { presence: true }\nauth:', [], ['egress'], []],
   ] as const;
   for (const [what, from, to, edge, oldEdge, router] of cases) {
     it(`names for ${what}: ${[...edge, ...router].join(', ') || 'none'}`, () => {

@@ -299,11 +299,21 @@ auth: { jwt: { secret: 73577357x, foo: 1 } }
       expect(rule("except: '1.2'")).to.deep.equal(['events[0].except names no field']);
     });
 
-    it('refuses socket: targets, which are not available yet', () => {
-      const found = problemsOf("events: [{ on: x, to: ['a', 'socket:{data.s}'] }]");
-      expect(told(found)).to.deep.equal([
-        'events[0].to[1] names a socket, which is not available in this version of Warren',
-      ]);
+    it('takes one field alone as a socket', () => {
+      expect(problemsOf("events: [{ on: x, to: ['a', 'socket:{data.s}'] }]")).to.deep.equal([]);
+      for (const target of [
+        'socket:1.2',
+        'socket:{data.a}.{data.b}',
+        'socket:',
+        'socket: {data.a}',
+      ]) {
+        expect(
+          told(problemsOf(`events: [{ on: x, to: ['a', '${target}'] }]`)),
+          target,
+        ).to.deep.equal(['events[0].to[1] must name a socket by one field alone']);
+      }
+      const [broken] = problemsOf("events: [{ on: x, to: 'socket:{data' }]");
+      expect(broken?.path).to.equal('events[0].to');
     });
 
     it('warns of a rule that is given twice', () => {
@@ -355,6 +365,28 @@ auth: { jwt: { secret: 73577357x, foo: 1 } }
     it('warns where nothing asks them', () => {
       const result = load("channels: [{ name: 'private-{x}', allow: 'true' }]");
       expect(told(result.warnings).join('\n')).to.contain('needs auth.jwt');
+    });
+  });
+
+  describe('egress', () => {
+    const egress = (text: string) => {
+      const result = load(text);
+      return result.ok ? result.config.egress : told(result.problems);
+    };
+
+    it('tells services of client events, and of more only where it is asked for', () => {
+      const defaults = { clientEvents: true, presence: false, occupancy: false };
+      expect(egress('')).to.deep.equal(defaults);
+      expect(egress('egress: {}')).to.deep.equal(defaults);
+      const asked = egress('egress: { clientEvents: false, presence: true, occupancy: true }');
+      expect(asked).to.deep.equal({ clientEvents: false, presence: true, occupancy: true });
+    });
+
+    it('says what is wrong with it', () => {
+      expect(egress("egress: { presense: true, occupancy: 'yes' }")).to.deep.equal([
+        'egress.presense is not a known key; did you mean "presence"?',
+        'egress.occupancy must be true or false, not text',
+      ]);
     });
   });
 

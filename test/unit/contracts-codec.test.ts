@@ -78,6 +78,7 @@ describe('decodeClientFrame', () => {
         event: 'client-hi',
         channel: 'private-a',
         data,
+        text: JSON.stringify({ event: 'client-hi', channel: 'private-a', data }),
       });
     }
     expect(okOf(decode({ event: 'client-hi', channel: 'private-a' }))).to.include({

@@ -5,6 +5,7 @@ import {
   type PublicationInput,
   publicationHeaders,
 } from '../../contracts/publication.ts';
+import { socketOf, socketTarget } from '../../contracts/socket-target.ts';
 
 const input: PublicationInput = {
   appId: 'app-id' as AppId,
@@ -24,6 +25,19 @@ describe('createPublication', () => {
     expect(publication().body.toString('utf8')).to.equal(
       '{"event":"message.posted","channel":"private-chat.42","data":"{\\"text\\":\\"hi\\"}","id":"m-1"}',
     );
+  });
+
+  it('names no channel where it is for one socket, and goes by a key that no channel has', () => {
+    const { name } = socketTarget('12.34' as SocketId);
+    const forSocket = publication({ channel: name, toSocket: true });
+    expect(forSocket.body.toString('utf8')).to.equal(
+      '{"event":"message.posted","data":"{\\"text\\":\\"hi\\"}","id":"m-1"}',
+    );
+    expect(forSocket).to.include({ channel: 'socket:12.34', key: 'app-id.!socket' });
+    expect(socketOf(forSocket.channel)).to.equal('12.34');
+    for (const other of ['private-12.34', 'socket:', 'socket:1', 'socket:1.2.3', '12.34']) {
+      expect(socketOf(other), other).to.equal(undefined);
+    }
   });
 
   it('is addressed by the key of its channel', () => {

@@ -116,6 +116,19 @@ rules
 `);
   });
 
+  it('shows one socket as the target', async () => {
+    const config =
+      "events: [{ on: '#', to: 'socket:{data.s}' }]\nchannels: [{ name: '{a}.{b}', delivery: edge }]";
+    const { stdout, code } = await run('a.b', {
+      files: { 'warren.yaml': config },
+      data: { s: '1.2' },
+    });
+    expect(code).to.equal(0);
+    expect(stdout).to.contain('→ socket:1.2  (app app-id, by events[0])');
+    expect(stdout).to.contain('routing key  app-id.!socket  on warren.channels');
+    expect(stdout).to.contain('subscribers  that one socket, while it is connected');
+  });
+
   it('says why nothing matched, and what is near', async () => {
     const { code, stdout } = await run('chat.mesage.posted');
     expect(code).to.equal(3);

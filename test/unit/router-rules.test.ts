@@ -191,6 +191,45 @@ events:
     });
   });
 
+  describe('a socket as target', () => {
+    const reply = "events: [{ on: '#', to: ['feed', 'socket:{data.socketId}'] }]";
+    const target = (data: unknown) => lines(reply, { data }).at(-1);
+
+    it('is the socket that the data names, beside channels', () => {
+      const result = route(reply, { data: { socketId: '12.30' }, messageId: 'm' });
+      const publications = result.ok ? result.value.map(({ publication }) => publication) : [];
+      expect(publications.map(({ channel }) => channel)).to.deep.equal(['feed', 'socket:12.30']);
+      expect(publications[0]).to.not.have.property('toSocket');
+      expect(publications[1]).to.include({ toSocket: true, id: 'm' });
+    });
+
+    it('must be the text of a socket id, else the event is refused', () => {
+      for (const socketId of [
+        null,
+        '',
+        '1',
+        '1.2.3',
+        'socket:1.2',
+        '1.2 ',
+        '*.1',
+        12.3,
+        {},
+        true,
+      ]) {
+        expect(target({ socketId }), JSON.stringify(socketId)).to.match(
+          /^\[invalid_socket_id\] events\[0\]\.to: \{data\.socketId\} is not a socket id/,
+        );
+      }
+      expect(target({})).to.match(/^\[missing_field\]/);
+    });
+
+    it('is not reached by way of a channel name', () => {
+      const whole = "events: [{ on: '#', to: '{data.channel}' }]";
+      const result = lines(whole, { data: { channel: 'socket:1.2' } });
+      expect(result[0]).to.match(/^\[invalid_channel\]/);
+    });
+  });
+
   describe('except', () => {
     const except = (data: unknown) => lines(rule("except: '{data.socketId}'"), { data })[0];
 

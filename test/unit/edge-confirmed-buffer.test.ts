@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { BrokerError } from '../../broker/errors.ts';
-import { ReportBuffer, type ReportBufferLimits } from '../../edge/webhooks/report-buffer.ts';
+import { ConfirmedBuffer, type ConfirmedBufferLimits } from '../../edge/confirmed-buffer.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
 interface Call {
@@ -9,7 +9,7 @@ interface Call {
   reject(): void;
 }
 
-const limits: ReportBufferLimits = {
+const limits: ConfirmedBufferLimits = {
   maxWaiting: 5,
   maxWaitingBytes: 1_000,
   maxUnconfirmed: 3,
@@ -19,12 +19,13 @@ const limits: ReportBufferLimits = {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A broker that answers when the test says so. */
-function harness(overrides: Partial<ReportBufferLimits> = {}) {
+function harness(overrides: Partial<ConfirmedBufferLimits> = {}) {
   const clock = createManualClock();
   const calls: Call[] = [];
   const heard: string[] = [];
-  const queues = {
-    publish: (_target: string, report: Buffer) =>
+  const parts = {
+    bytes: (report: Buffer) => report.length,
+    publish: (report: Buffer) =>
       new Promise<void>((resolve, reject) => {
         calls.push({
           text: report.toString(),
@@ -33,9 +34,8 @@ function harness(overrides: Partial<ReportBufferLimits> = {}) {
         });
       }),
   };
-  const buffer = new ReportBuffer(
-    queues,
-    'target',
+  const buffer = new ConfirmedBuffer(
+    parts,
     clock,
     { ...limits, ...overrides },
     {
@@ -51,7 +51,7 @@ function harness(overrides: Partial<ReportBufferLimits> = {}) {
   return { clock, calls, heard, buffer, push, published };
 }
 
-describe('ReportBuffer', () => {
+describe('ConfirmedBuffer', () => {
   it('publishes in order, and no more at a time than it may leave unconfirmed', async () => {
     const { calls, push, published, buffer } = harness();
     push('a', 'b', 'c', 'd', 'e');

@@ -1,12 +1,11 @@
 /**
- * Reports on their way from this edge to one target's queue. They reach it in the order in which they came; what the broker did not
- * confirm is published again, in that order. A report may so be in the queue twice: its id tells.
+ * Messages on their way from this edge to the broker. They reach it in the order in which they came; what the broker did not confirm
+ * is published again, in that order. A message may so be at the broker twice: its id tells.
  */
-import type { WebhookQueues } from '../../broker/port.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
 
-export interface ReportBufferLimits {
-  /** Reports kept; beyond it the oldest are dropped. */
+export interface ConfirmedBufferLimits {
+  /** Messages kept; beyond it the oldest are dropped. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
   /** Unconfirmed at the broker at a time. */
@@ -14,66 +13,69 @@ export interface ReportBufferLimits {
   readonly republishMs: number;
 }
 
-export interface ReportBufferListener {
+export interface ConfirmedBufferListener {
   /** Publishing began to fail. Once per episode. */
   interrupted(error: unknown): void;
-  /** It works again; so many reports were dropped meanwhile. Once per episode. */
+  /** It works again; so many messages were dropped meanwhile. Once per episode. */
   restored(dropped: number): void;
-  dropped(reports: number): void;
+  dropped(messages: number): void;
 }
 
-interface Published {
-  readonly report: Buffer;
+interface Published<M> {
+  readonly message: M;
   outcome?: 'confirmed' | 'rejected';
 }
 
-export class ReportBuffer {
-  readonly #queues: Pick<WebhookQueues, 'publish'>;
-  readonly #target: string;
+export interface ConfirmedBufferParts<M> {
+  /** Resolves when the broker has confirmed. Calls reach it in call order. */
+  publish(message: M): Promise<void>;
+  bytes(message: M): number;
+}
+
+export class ConfirmedBuffer<M> {
+  readonly #parts: ConfirmedBufferParts<M>;
   readonly #clock: Clock;
-  readonly #limits: ReportBufferLimits;
-  readonly #listener: ReportBufferListener;
+  readonly #limits: ConfirmedBufferLimits;
+  readonly #listener: ConfirmedBufferListener;
   /** At the broker, oldest first. */
-  #published: Published[] = [];
-  readonly #waiting: Buffer[] = [];
+  #published: Published<M>[] = [];
+  readonly #waiting: M[] = [];
   #bytes = 0;
-  /** Reports dropped since publishing began to fail; undefined while it works. */
+  /** Messages dropped since publishing began to fail; undefined while it works. */
   #episode: { dropped: number } | undefined;
   #cancelPause: (() => void) | undefined;
   #closed = false;
   #emptied: (() => void)[] = [];
 
   constructor(
-    queues: Pick<WebhookQueues, 'publish'>,
-    target: string,
+    parts: ConfirmedBufferParts<M>,
     clock: Clock,
-    limits: ReportBufferLimits,
-    listener: ReportBufferListener,
+    limits: ConfirmedBufferLimits,
+    listener: ConfirmedBufferListener,
   ) {
-    this.#queues = queues;
-    this.#target = target;
+    this.#parts = parts;
     this.#clock = clock;
     this.#limits = limits;
     this.#listener = listener;
   }
 
-  /** Reports that the broker has not confirmed. */
+  /** Messages that the broker has not confirmed. */
   get size(): number {
     return this.#published.length + this.#waiting.length;
   }
 
-  push(report: Buffer): void {
+  push(message: M): void {
     if (this.#closed) {
       this.#listener.dropped(1);
       return;
     }
-    this.#waiting.push(report);
-    this.#bytes += report.length;
+    this.#waiting.push(message);
+    this.#bytes += this.#parts.bytes(message);
     while (this.size > this.#limits.maxWaiting || this.#bytes > this.#limits.maxWaitingBytes) {
       // What is at the broker already cannot be taken back.
       const oldest = this.#waiting.shift();
       if (oldest === undefined) break;
-      this.#bytes -= oldest.length;
+      this.#bytes -= this.#parts.bytes(oldest);
       if (this.#episode !== undefined) this.#episode.dropped += 1;
       this.#listener.dropped(1);
     }
@@ -104,16 +106,16 @@ export class ReportBuffer {
     // After a failure nothing new goes out before all of the old has come back: it must not overtake.
     while (!this.#failing && this.#cancelPause === undefined) {
       if (this.#published.length >= this.#limits.maxUnconfirmed) return;
-      const report = this.#waiting.shift();
-      if (report === undefined) return;
-      const entry: Published = { report };
+      const message = this.#waiting.shift();
+      if (message === undefined) return;
+      const entry: Published<M> = { message };
       this.#published.push(entry);
       this.#send(entry);
     }
   }
 
-  #send(entry: Published): void {
-    this.#queues.publish(this.#target, entry.report).then(
+  #send(entry: Published<M>): void {
+    this.#parts.publish(entry.message).then(
       () => this.#settled(entry, 'confirmed'),
       (error: unknown) => this.#settled(entry, 'rejected', error),
     );
@@ -123,12 +125,12 @@ export class ReportBuffer {
     return this.#published.some(({ outcome }) => outcome === 'rejected');
   }
 
-  #settled(entry: Published, outcome: 'confirmed' | 'rejected', error?: unknown): void {
+  #settled(entry: Published<M>, outcome: 'confirmed' | 'rejected', error?: unknown): void {
     if (this.#closed) return;
     entry.outcome = outcome;
     if (outcome === 'confirmed') {
       this.#published.splice(this.#published.indexOf(entry), 1);
-      this.#bytes -= entry.report.length;
+      this.#bytes -= this.#parts.bytes(entry.message);
     } else if (this.#episode === undefined) {
       this.#episode = { dropped: 0 };
       this.#listener.interrupted(error);
@@ -143,7 +145,7 @@ export class ReportBuffer {
   }
 
   #publishLater(): void {
-    this.#waiting.unshift(...this.#published.map(({ report }) => report));
+    this.#waiting.unshift(...this.#published.map(({ message }) => message));
     this.#published = [];
     this.#cancelPause = this.#clock.after(this.#limits.republishMs, () => {
       this.#cancelPause = undefined;
