@@ -15,6 +15,7 @@ const used: Readonly<
   },
   router: {
     events: (config) => config.events,
+    'ingress.redis': (config) => config.ingress?.redis,
     'limits of apps, as events are checked against them': limitsForEvents,
   },
 };

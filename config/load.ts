@@ -6,6 +6,7 @@ import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
 import { readEventRules } from './event-rules.ts';
 import { inFileOrder, type Problem } from './problems.ts';
+import { type RedisFallback, readRedisIngress } from './redis-ingress.ts';
 import type { ReadFile } from './secrets.ts';
 import { checkShape } from './shape.ts';
 import { readSource, type Source } from './source.ts';
@@ -15,6 +16,8 @@ export interface LoadOptions {
   readonly path: string;
   /** The app of the settings, for a file that lists none. */
   readonly fallbackApp?: FallbackApp | undefined;
+  /** Where Redis is, for a file that asks for it and does not say. */
+  readonly redis?: RedisFallback;
   /** Refuses the built-in app. */
   readonly production: boolean;
   /** Refuses a file without apps where the built-in one would take the place of others. Default: false. */
@@ -54,12 +57,18 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
   const events = readEventRules(source, shape, apps);
   const channels = readChannelRules(source, shape, apps);
   const auth = readAuth(source, shape, readFile);
+  const redis = readRedisIngress(source, shape, apps, {
+    fallback: options.redis ?? {},
+    readFile,
+    rules: events.rules.length,
+  });
   const problems = inFileOrder([
     ...shape.problems,
     ...apps.problems,
     ...events.problems,
     ...channels.problems,
     ...auth.problems,
+    ...redis.problems,
   ]);
   const warnings = inFileOrder([
     ...apps.warnings,
@@ -77,9 +86,10 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     warnings,
     config: {
       apps: apps.apps,
-      events: events.rules,
+      events: [...events.rules, ...redis.rules],
       channels: channels.rules,
       ...(auth.auth === undefined ? {} : { auth: auth.auth }),
+      ...(redis.redis === undefined ? {} : { ingress: { redis: redis.redis } }),
     },
   };
 }
@@ -99,6 +109,7 @@ export interface ConfigSettings {
   /** False where the path is the default one: then the file may be missing. */
   readonly configPathGiven: boolean;
   readonly app: FallbackApp | undefined;
+  readonly redis?: RedisFallback;
   readonly production: boolean;
   /** As in `LoadOptions`. */
   readonly keepsListedApps?: boolean;
@@ -125,6 +136,7 @@ export function loadConfigFile(
   return loadConfig(text, {
     path: settings.configPath,
     fallbackApp: settings.app,
+    ...(settings.redis === undefined ? {} : { redis: settings.redis }),
     production: settings.production,
     keepsListedApps: settings.keepsListedApps ?? false,
     readFile,

@@ -21,7 +21,7 @@ export interface Explanation {
   /** `routed`: published and done. `unmatched`: done without a publication. `refused`: dead-lettered with `refusal`. */
   readonly outcome: 'routed' | 'unmatched' | 'refused';
   readonly refusal?: Refusal;
-  /** Every rule of the file, in its order; empty where the event itself is malformed. */
+  /** Every rule of the file, in its order, then those that are built in; empty where the event itself is malformed. */
   readonly rules: readonly RuleExplanation[];
   readonly publications: readonly PublicationExplanation[];
   /** Where nothing matched: rules that nearly did, and what differs. */
@@ -30,6 +30,8 @@ export interface Explanation {
 
 export interface RuleExplanation {
   readonly rule: number;
+  /** As in `EventRule`. */
+  readonly builtIn?: NonNullable<EventRule['builtIn']>;
   readonly on: string;
   readonly outcome: RuleStep['outcome'] | 'pattern' | 'not-reached';
   /** For people; absent where the outcome says it all. */
@@ -38,6 +40,7 @@ export interface RuleExplanation {
 
 export interface PublicationExplanation {
   readonly rule: number;
+  readonly builtIn?: NonNullable<EventRule['builtIn']>;
   readonly app: AppId;
   readonly channel: string;
   readonly kind: Channel['kind'];
@@ -94,7 +97,7 @@ function explainRule(
   steps: ReadonlyMap<number, RuleStep>,
   reachedAll: boolean,
 ): RuleExplanation {
-  const base = { rule: rule.index, on: rule.on };
+  const base = { rule: rule.index, ...builtIn(rule), on: rule.on };
   const step = steps.get(rule.index);
   if (step === undefined) {
     const refusedAt = Math.max(-1, ...steps.keys());
@@ -103,7 +106,8 @@ function explainRule(
   }
   switch (step.outcome) {
     case 'matched':
-      return { ...base, outcome: 'matched' };
+    case 'overridden':
+      return { ...base, outcome: step.outcome };
     case 'condition-false':
       return { ...base, outcome: step.outcome, reason: `${rule.when ?? ''} is false` };
     case 'condition-error':
@@ -111,6 +115,10 @@ function explainRule(
     case 'refused':
       return { ...base, outcome: step.outcome, reason: step.refusal.text };
   }
+}
+
+function builtIn(rule: EventRule): Pick<EventRule, 'builtIn'> {
+  return rule.builtIn === undefined ? {} : { builtIn: rule.builtIn };
 }
 
 interface Guard {
@@ -134,6 +142,7 @@ function explainPublication(
   );
   return {
     rule: rule.index,
+    ...builtIn(rule),
     app: publication.appId,
     channel: channel.name,
     kind: channel.kind,

@@ -9,6 +9,7 @@ import { eventVariables } from '../config/event-rules.ts';
 import { compileExpression, type Expression } from '../config/expression.ts';
 import { type Fields, fieldsOf, readField, renderText } from '../config/field.ts';
 import { compileProjection, type Projection, project } from '../config/projection.ts';
+import { ruleName, withoutOverridden } from '../config/rule-name.ts';
 import { compileTemplate, type Template } from '../config/template.ts';
 import type { Channel } from '../contracts/channel.ts';
 import type { DomainEvent } from '../contracts/domain-event.ts';
@@ -44,6 +45,8 @@ export interface Routed {
 export type RuleStep =
   | { readonly rule: EventRule; readonly outcome: 'matched' }
   | { readonly rule: EventRule; readonly outcome: 'condition-false' }
+  /** Built in, and the file has rules of its own for this event. */
+  | { readonly rule: EventRule; readonly outcome: 'overridden' }
   /** The condition failed, which counts as no. `error` may repeat a word of the data, `code` may not. */
   | {
       readonly rule: EventRule;
@@ -73,6 +76,13 @@ export function compileRoutes(config: Pick<WarrenConfig, 'apps' | 'events'>): Ro
       const matching = trie.match(event.key);
       if (matching.size === 0) return ok([]);
       const rules = [...matching].sort((a, b) => a.rule.index - b.rule.index);
+      if (rules.at(-1)?.rule.builtIn !== undefined) {
+        const kept = withoutOverridden(rules, ({ rule }) => rule);
+        for (const one of rules) {
+          if (!kept.includes(one)) observe?.({ rule: one.rule, outcome: 'overridden' });
+        }
+        return applyRules(kept, event, observe);
+      }
       return applyRules(rules, event, observe);
     },
   };
@@ -80,10 +90,10 @@ export function compileRoutes(config: Pick<WarrenConfig, 'apps' | 'events'>): Ro
 
 function compileRule(rule: EventRule, config: Pick<WarrenConfig, 'apps'>): CompiledRule {
   const app = config.apps.find((candidate) => candidate.id === rule.app);
-  if (app === undefined) throw new Error(`events[${rule.index}] names no app`);
+  if (app === undefined) throw new Error(`${ruleName(rule)} names no app`);
   const compiled = <T>(result: Result<T, unknown>): T => {
     if (result.ok) return result.value;
-    throw new Error(`events[${rule.index}] was not checked: ${JSON.stringify(result.error)}`);
+    throw new Error(`${ruleName(rule)} was not checked: ${JSON.stringify(result.error)}`);
   };
   const template = (source: string | undefined) =>
     source === undefined ? undefined : compiled(compileTemplate(source));
@@ -269,5 +279,5 @@ function refusalOf(
   key: string,
   { code, text }: { readonly code: DeadLetterCode; readonly text: string },
 ): Refusal {
-  return { code, text: `events[${rule.index}].${key}: ${text}` };
+  return { code, text: `${ruleName(rule)}.${key}: ${text}` };
 }
