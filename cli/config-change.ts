@@ -12,6 +12,7 @@ const used: Readonly<
     apps: (config) => config.apps,
     channels: (config) => config.channels,
     auth: (config) => config.auth,
+    'ingress.http': (config) => config.ingress?.http,
   },
   router: {
     events: (config) => config.events,

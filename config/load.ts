@@ -1,6 +1,6 @@
 /** warren.yaml: from text to a checked configuration, or to everything that is wrong with it. */
 import { readFileSync } from 'node:fs';
-import type { WarrenConfig } from '../contracts/warren-config.ts';
+import type { RedisIngress, WarrenConfig } from '../contracts/warren-config.ts';
 import { type Apps, type FallbackApp, readApps } from './apps.ts';
 import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
@@ -89,8 +89,16 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
       events: [...events.rules, ...redis.rules],
       channels: channels.rules,
       ...(auth.auth === undefined ? {} : { auth: auth.auth }),
-      ...(redis.redis === undefined ? {} : { ingress: { redis: redis.redis } }),
+      ...ingressOf(source, redis.redis),
     },
+  };
+}
+
+function ingressOf(source: Source, redis: RedisIngress | undefined): Pick<WarrenConfig, 'ingress'> {
+  const http = (source.value['ingress'] as { readonly http?: boolean } | undefined)?.http === true;
+  if (redis === undefined && !http) return {};
+  return {
+    ingress: { ...(redis === undefined ? {} : { redis }), ...(http ? { http } : {}) },
   };
 }
 

@@ -20,6 +20,8 @@ export interface WarrenConfig {
 /** Ways in for domain events beside the exchange of the settings. */
 export interface IngressConfig {
   readonly redis?: RedisIngress;
+  /** `POST /apps/<id>/domain-events` is open to whoever holds the secret of the app. */
+  readonly http?: true;
 }
 
 /** Messages that Redis publishes become domain events. */

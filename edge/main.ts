@@ -62,6 +62,7 @@ export type EdgeSettings = Pick<
 export interface EdgeOptions {
   readonly broker: Pick<
     Broker,
+    | 'domainEvents'
     | 'channelPublisher'
     | 'sessionQueues'
     | 'edgeQueues'
@@ -261,6 +262,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     api: createApi({
       apps,
       publisher: broker.channelPublisher,
+      domainEvents: config.ingress?.http === true ? broker.domainEvents : undefined,
       rules,
       auth: config.auth,
       cluster,

@@ -14,6 +14,7 @@ import { compileTemplate, type Template } from '../config/template.ts';
 import type { Channel } from '../contracts/channel.ts';
 import type { DomainEvent } from '../contracts/domain-event.ts';
 import type { DeadLetterCode, Refusal } from '../contracts/errors.ts';
+import { appHeader } from '../contracts/http-event.ts';
 import { parseSocketId, type SocketId } from '../contracts/ids.ts';
 import type { PublicationInput } from '../contracts/publication.ts';
 import { isReservedEvent } from '../contracts/pusher/http.ts';
@@ -75,7 +76,7 @@ export function compileRoutes(config: Pick<WarrenConfig, 'apps' | 'events'>): Ro
     route(event, observe) {
       const matching = trie.match(event.key);
       if (matching.size === 0) return ok([]);
-      const rules = [...matching].sort((a, b) => a.rule.index - b.rule.index);
+      const rules = ownRules(matching, event).sort((a, b) => a.rule.index - b.rule.index);
       if (rules.at(-1)?.rule.builtIn !== undefined) {
         const kept = withoutOverridden(rules, ({ rule }) => rule);
         for (const one of rules) {
@@ -86,6 +87,13 @@ export function compileRoutes(config: Pick<WarrenConfig, 'apps' | 'events'>): Ro
       return applyRules(rules, event, observe);
     },
   };
+}
+
+/** An event that came with the secret of an app has nothing to say to the others. */
+function ownRules(matching: ReadonlySet<CompiledRule>, { headers }: DomainEvent): CompiledRule[] {
+  const rules = [...matching];
+  if (!Object.hasOwn(headers, appHeader)) return rules;
+  return rules.filter(({ rule }) => rule.app === headers[appHeader]);
 }
 
 function compileRule(rule: EventRule, config: Pick<WarrenConfig, 'apps'>): CompiledRule {
