@@ -55,13 +55,13 @@ module.exports = {
       name: 'adapters-only-from-roots',
       severity: 'error',
       from: { pathNot: `${roots}|^broker/` },
-      to: { path: '^broker/(amqp|memory)/' },
+      to: { path: '^broker/(amqp|memory|redis)/' },
     },
     {
       name: 'adapters-do-not-mix',
       severity: 'error',
-      from: { path: '^broker/(amqp|memory)/' },
-      to: { path: '^broker/(amqp|memory)/', pathNot: '^broker/$1/' },
+      from: { path: '^broker/(amqp|memory|redis)/' },
+      to: { path: '^broker/(amqp|memory|redis)/', pathNot: '^broker/$1/' },
     },
     {
       name: 'edge-sockets-know-no-use-case',
@@ -92,6 +92,18 @@ module.exports = {
       severity: 'error',
       from: { pathNot: '^broker/amqp/|^(test|bench|examples)/' },
       to: { path: 'node_modules/amqplib' },
+    },
+    {
+      name: 'ioredis-in-one-place',
+      severity: 'error',
+      from: { pathNot: '^broker/redis/|^(test|bench|examples)/' },
+      to: { path: 'node_modules/ioredis' },
+    },
+    {
+      name: 'redis-is-loaded-where-it-is-wanted',
+      severity: 'error',
+      from: { pathNot: '^broker/redis/|^(test|bench)/' },
+      to: { path: '^broker/redis/', dynamic: false },
     },
     {
       name: 'ws-in-edge-doors-only',

@@ -29,12 +29,15 @@ export async function check(args: CheckArguments, io: CommandIo): Promise<number
   const warnings = [...settings, ...result.warnings];
   const problems = result.ok ? [] : result.problems;
   if (args.json) {
-    io.stdout(`${JSON.stringify({ file: name, ok: result.ok, problems, warnings }, null, 2)}\n`);
+    const notes = result.ok ? notesOn(result.config) : [];
+    const all = { file: name, ok: result.ok, problems, warnings, notes };
+    io.stdout(`${JSON.stringify(all, null, 2)}\n`);
     return result.ok ? 0 : 1;
   }
   for (const warning of warnings) io.stderr(`warning: ${formatProblem(warning)}\n`);
   if (result.ok) {
     io.stdout(`${name}: ok — ${summary(result.config)}\n`);
+    for (const note of notesOn(result.config)) io.stdout(`note: ${note}\n`);
     return 0;
   }
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
@@ -67,7 +70,9 @@ export function loadForCommand(
   }
   const production = environment['NODE_ENV'] === 'production';
   const readFile = (secret: string) => io.readFile(secret);
-  return { settings, result: loadConfig(text, { path, fallbackApp, production, readFile }) };
+  const redis = read.ok ? read.settings.redis : {};
+  const options = { path, fallbackApp, redis, production, readFile };
+  return { settings, result: loadConfig(text, options) };
 }
 
 function shownName(file: string): string {
@@ -81,11 +86,20 @@ function place(file: string, message: string): Problem {
 function summary(config: WarrenConfig): string {
   return [
     apps(config),
-    counted(config.events.length, 'event rule'),
+    counted(config.events.filter((rule) => rule.builtIn === undefined).length, 'event rule'),
     counted(config.channels.length, 'channel rule'),
     config.auth === undefined ? 'no JWT' : 'JWT',
     ...webhooks(config),
+    ...(config.ingress?.redis === undefined ? [] : ['Redis']),
   ].join(', ');
+}
+
+/** What is right as it stands, and yet may surprise. */
+function notesOn({ ingress }: WarrenConfig): readonly string[] {
+  if (ingress?.redis === undefined) return [];
+  return [
+    'ingress.redis takes messages at most once: what Redis publishes while no router listens, or while RabbitMQ does not confirm, is lost (docs/redis.md)',
+  ];
 }
 
 function apps({ apps }: WarrenConfig): string {

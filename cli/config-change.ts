@@ -13,9 +13,11 @@ const used: Readonly<
     channels: (config) => config.channels,
     auth: (config) => config.auth,
     egress: (config) => config.egress,
+    'ingress.http': (config) => config.ingress?.http,
   },
   router: {
     events: (config) => config.events,
+    'ingress.redis': (config) => config.ingress?.redis,
     'limits of apps, as events are checked against them': limitsForEvents,
   },
 };

@@ -1,6 +1,7 @@
 /** `warren explain`: what would become of a domain event, as a dry run. */
 import { formatProblems } from '../config/problems.ts';
 import type { IncomingEvent } from '../contracts/domain-event.ts';
+import { plainMessageHeaders } from '../contracts/redis-event.ts';
 import { type Explanation, explainEvent } from '../router/explain.ts';
 import { explanationText } from '../router/explanation-text.ts';
 import type { Environment } from '../runtime/env.ts';
@@ -40,7 +41,7 @@ export async function explain(args: ExplainArguments, io: CommandIo): Promise<nu
     io.stderr(`${formatProblems(result.problems)}\n`);
     return 1;
   }
-  const event = incomingEvent(args, io);
+  const event = incomingEvent(args, io, result.config.ingress?.redis !== undefined);
   if (typeof event === 'string') {
     io.stderr(`${event}\n`);
     return 1;
@@ -51,8 +52,14 @@ export async function explain(args: ExplainArguments, io: CommandIo): Promise<nu
 }
 
 /** The message as the broker would hand it over, or what is wrong with the arguments. */
-function incomingEvent(args: ExplainArguments, io: CommandIo): IncomingEvent | string {
+function incomingEvent(
+  args: ExplainArguments,
+  io: CommandIo,
+  fromRedis: boolean,
+): IncomingEvent | string {
   const headers = Object.create(null) as Record<string, unknown>;
+  // As the router writes them on a plain message.
+  if (fromRedis) Object.assign(headers, plainMessageHeaders(args.key));
   for (const header of args.headers) {
     const at = header.indexOf('=');
     if (at <= 0) return `--header ${header}: write it as name=value`;

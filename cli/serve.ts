@@ -73,18 +73,23 @@ export async function startWarren(
   const broker = openBroker(settings, names, clock, log, roles);
   const metrics = createMetrics();
   const started: { readonly name: RoleName; readonly role: ReloadableRole }[] = [];
+  /** Besides the roles that may reload. */
+  const others: Role[] = [];
+  const all = () => [...started.map(({ role }) => role), ...others];
   let stopReloading = () => {};
   let edge: EdgeRole | undefined;
   const readiness = (): Readiness => {
-    for (const { role } of started) {
+    const notes: string[] = [];
+    for (const role of all()) {
       const state = role.readiness();
       if (!state.ready) return state;
+      if (state.note !== undefined) notes.push(state.note);
     }
-    return { ready: true };
+    return { ready: true, ...(notes.length === 0 ? {} : { note: notes.join('; ') }) };
   };
   const stopAll = async (drainMs: number) => {
     stopReloading();
-    await Promise.all(started.map(({ role }) => role.stop(drainMs)));
+    await Promise.all(all().map((role) => role.stop(drainMs)));
     await broker.close();
     await metrics.close();
   };
@@ -92,6 +97,13 @@ export async function startWarren(
     if (roles.includes('router')) {
       const router = await startRouter({ broker, config, settings, clock, log, metrics });
       started.push({ name: 'router', role: router });
+      if (config.ingress?.redis !== undefined) {
+        // Loaded where it is wanted: most installations have no Redis.
+        const { startRedisIngress } = await import('../broker/redis/ingress.ts');
+        const exchange = names.domainEvents;
+        const redis = config.ingress.redis;
+        others.push(startRedisIngress({ broker, config: redis, exchange, clock, log, metrics }));
+      }
     }
     if (roles.includes('edge')) {
       edge = await startEdge({ broker, config, settings, clock, log, metrics, edgeId });

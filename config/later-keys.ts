@@ -2,7 +2,8 @@
 
 /** Where the key stands, list positions left out, as `events[].schema`. */
 const laterKeys: ReadonlySet<string> = new Set([
-  'ingress',
+  'ingress.exchanges',
+  'ingress.queues',
   'partitions',
   'events[].schema',
   'events[].disconnect',

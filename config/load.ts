@@ -1,12 +1,13 @@
 /** warren.yaml: from text to a checked configuration, or to everything that is wrong with it. */
 import { readFileSync } from 'node:fs';
-import type { WarrenConfig } from '../contracts/warren-config.ts';
+import type { RedisIngress, WarrenConfig } from '../contracts/warren-config.ts';
 import { type Apps, type FallbackApp, readApps } from './apps.ts';
 import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
 import { readEgress } from './egress.ts';
 import { readEventRules } from './event-rules.ts';
 import { inFileOrder, type Problem } from './problems.ts';
+import { type RedisFallback, readRedisIngress } from './redis-ingress.ts';
 import type { ReadFile } from './secrets.ts';
 import { checkShape } from './shape.ts';
 import { readSource, type Source } from './source.ts';
@@ -16,6 +17,8 @@ export interface LoadOptions {
   readonly path: string;
   /** The app of the settings, for a file that lists none. */
   readonly fallbackApp?: FallbackApp | undefined;
+  /** Where Redis is, for a file that asks for it and does not say. */
+  readonly redis?: RedisFallback;
   /** Refuses the built-in app. */
   readonly production: boolean;
   /** Refuses a file without apps where the built-in one would take the place of others. Default: false. */
@@ -55,12 +58,18 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
   const events = readEventRules(source, shape, apps);
   const channels = readChannelRules(source, shape, apps);
   const auth = readAuth(source, shape, readFile);
+  const redis = readRedisIngress(source, shape, apps, {
+    fallback: options.redis ?? {},
+    readFile,
+    rules: events.rules.length,
+  });
   const problems = inFileOrder([
     ...shape.problems,
     ...apps.problems,
     ...events.problems,
     ...channels.problems,
     ...auth.problems,
+    ...redis.problems,
   ]);
   const warnings = inFileOrder([
     ...apps.warnings,
@@ -78,11 +87,20 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     warnings,
     config: {
       apps: apps.apps,
-      events: events.rules,
+      events: [...events.rules, ...redis.rules],
       channels: channels.rules,
       egress: readEgress(source, shape),
       ...(auth.auth === undefined ? {} : { auth: auth.auth }),
+      ...ingressOf(source, redis.redis),
     },
+  };
+}
+
+function ingressOf(source: Source, redis: RedisIngress | undefined): Pick<WarrenConfig, 'ingress'> {
+  const http = (source.value['ingress'] as { readonly http?: boolean } | undefined)?.http === true;
+  if (redis === undefined && !http) return {};
+  return {
+    ingress: { ...(redis === undefined ? {} : { redis }), ...(http ? { http } : {}) },
   };
 }
 
@@ -101,6 +119,7 @@ export interface ConfigSettings {
   /** False where the path is the default one: then the file may be missing. */
   readonly configPathGiven: boolean;
   readonly app: FallbackApp | undefined;
+  readonly redis?: RedisFallback;
   readonly production: boolean;
   /** As in `LoadOptions`. */
   readonly keepsListedApps?: boolean;
@@ -127,6 +146,7 @@ export function loadConfigFile(
   return loadConfig(text, {
     path: settings.configPath,
     fallbackApp: settings.app,
+    ...(settings.redis === undefined ? {} : { redis: settings.redis }),
     production: settings.production,
     keepsListedApps: settings.keepsListedApps ?? false,
     readFile,

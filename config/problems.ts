@@ -79,10 +79,10 @@ export function excerptOf(line: string, lineNumber: number, column: number): str
   return `${gutter} | ${shown}\n${' '.repeat(6)} | ${caret}^`;
 }
 
-/** Whatever follows the key `secret` on its line, and the credentials of a URL, must not reach a terminal or a log. */
+/** Whatever follows the keys `secret` and `password` on its line, and the credentials of a URL, must not reach a terminal or a log. */
 function blotSecrets(line: string): string {
   return line
-    .replace(/(\bsecret["']?\s*:\s*)\S.*$/, '$1***')
+    .replace(/(\b(?:secret|password)["']?\s*:\s*)\S.*$/, '$1***')
     .replace(/(:\/\/)[^/\s'"]*@/g, '$1***@');
 }
 

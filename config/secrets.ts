@@ -21,8 +21,16 @@ export function readSecret(
   readFile: ReadFile,
 ): { readonly secret: string } | { readonly problem: Problem } {
   if (holder.secret !== undefined) return { secret: holder.secret };
-  const file = holder.secretFile ?? '';
-  const at = [...path, 'secretFile'];
+  return readSecretFile(source, [...path, 'secretFile'], holder.secretFile ?? '', readFile);
+}
+
+/** The same of a file alone. @param at the key that names it */
+export function readSecretFile(
+  source: Source,
+  at: Path,
+  file: string,
+  readFile: ReadFile,
+): { readonly secret: string } | { readonly problem: Problem } {
   try {
     const secret = readFile(resolve(dirname(source.file), file)).replace(/\r?\n$/, '');
     return secret === '' ? { problem: source.problem(at, 'names an empty file') } : { secret };

@@ -221,7 +221,8 @@ function lineForPeople(lines: readonly string[], line: number): string {
   const own = lines[line - 1] ?? '';
   if (hasKey(own)) return own;
   for (let above = line - 2; above >= 0; above -= 1) {
-    if (hasKey(lines[above])) return /\bsecret["']?\s*:/.test(lines[above] ?? '') ? '***' : own;
+    if (hasKey(lines[above]))
+      return /\b(?:secret|password)["']?\s*:/.test(lines[above] ?? '') ? '***' : own;
   }
   return own;
 }

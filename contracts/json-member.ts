@@ -1,48 +1,54 @@
-/** The text of one member of a JSON object, as it was written: what `JSON.parse` and `JSON.stringify` would change stays. */
+/** Members of a JSON object as they were written, for what must not be parsed and serialised again. */
 
 /**
- * @param json text that `JSON.parse` has accepted and made an object of
- * @returns the member's value without the white space around it; of several members of this name the last, which is the one that
- *   `JSON.parse` takes; `undefined` where there is none
+ * The text of the member's value, without the space around it; of the last one where the key comes twice, as `JSON.parse` has it.
+ *
+ * @param json the text of an object that `JSON.parse` accepts; of anything else the answer means nothing
  */
-export function memberText(json: string, name: string): string | undefined {
+export function memberText(json: string, key: string): string | undefined {
   let found: string | undefined;
-  let at = json.indexOf('{') + 1;
-  for (;;) {
-    const nameStart = json.indexOf('"', at);
-    // Strings stand between here and the end only where there is a further member.
-    if (nameStart < 0) return found;
-    const nameEnd = endOfString(json, nameStart);
-    const valueStart = json.indexOf(':', nameEnd) + 1;
-    at = endOfValue(json, valueStart);
-    if (JSON.parse(json.slice(nameStart, nameEnd)) === name) {
-      found = json.slice(valueStart, at).trim();
-    }
+  let at = skipSpace(json, skipSpace(json, 0) + 1);
+  while (at < json.length && json[at] !== '}') {
+    const keyEnd = stringEnd(json, at);
+    const name = JSON.parse(json.slice(at, keyEnd)) as string;
+    // Beyond the colon.
+    const start = skipSpace(json, skipSpace(json, keyEnd) + 1);
+    const end = valueEnd(json, start);
+    if (name === key) found = json.slice(start, end);
+    at = skipSpace(json, end);
+    if (json[at] === ',') at = skipSpace(json, at + 1);
   }
+  return found;
 }
 
-/** The position behind the closing quote. */
-function endOfString(json: string, start: number): number {
-  let at = start + 1;
-  while (json.charCodeAt(at) !== 0x22) at += json.charCodeAt(at) === 0x5c ? 2 : 1;
+function skipSpace(json: string, from: number): number {
+  let at = from;
+  while (at < json.length && ' \t\n\r'.includes(json.charAt(at))) at += 1;
+  return at;
+}
+
+/** @param from at the opening quote; returns the place beyond the closing one */
+function stringEnd(json: string, from: number): number {
+  let at = from + 1;
+  while (at < json.length && json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
   return at + 1;
 }
 
-/** The position of the comma or bracket behind the value. */
-function endOfValue(json: string, start: number): number {
+function valueEnd(json: string, from: number): number {
   let depth = 0;
-  let at = start;
-  for (;;) {
-    const code = json.charCodeAt(at);
-    if (code === 0x22) {
-      at = endOfString(json, at);
+  let at = from;
+  while (at < json.length) {
+    const character = json.charAt(at);
+    if (character === '"') {
+      at = stringEnd(json, at);
       continue;
     }
-    if (code === 0x7b || code === 0x5b) depth += 1;
-    else if (code === 0x7d || code === 0x5d) {
-      if (depth === 0) return at;
+    if (character === '{' || character === '[') depth += 1;
+    else if (character === '}' || character === ']') {
+      if (depth === 0) break;
       depth -= 1;
-    } else if (code === 0x2c && depth === 0) return at;
+    } else if (depth === 0 && ', \t\n\r'.includes(character)) break;
     at += 1;
   }
+  return at;
 }

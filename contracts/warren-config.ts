@@ -15,6 +15,7 @@ export interface WarrenConfig {
   readonly channels: readonly ChannelRule[];
   readonly auth?: AuthConfig;
   readonly egress: EgressConfig;
+  readonly ingress?: IngressConfig;
 }
 
 /** What services hear of clients, on the exchange `warren.clients`. */
@@ -25,6 +26,32 @@ export interface EgressConfig {
   readonly presence: boolean;
   /** Channels that get their first subscriber or lose their last one. */
   readonly occupancy: boolean;
+}
+
+/** Ways in for domain events beside the exchange of the settings. */
+export interface IngressConfig {
+  readonly redis?: RedisIngress;
+  /** `POST /apps/<id>/domain-events` is open to whoever holds the secret of the app. */
+  readonly http?: true;
+}
+
+/** Messages that Redis publishes become domain events. */
+export interface RedisIngress {
+  /** Whose channels the built-in rule publishes to. */
+  readonly app: AppId;
+  readonly server: RedisServer;
+  /** What a channel's name begins with; not part of the name of the event. */
+  readonly prefix: string;
+  /** Redis pattern (`*`, `?`, `[…]`) over what follows the prefix. */
+  readonly channels: string;
+}
+
+export interface RedisServer {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  readonly username?: string;
+  readonly password?: string;
 }
 
 export interface AppConfig {
@@ -57,8 +84,10 @@ export interface WebhookConfig {
 
 /** One domain event to any number of publications. */
 export interface EventRule {
-  /** Place in the file, from 0: names the rule in messages. */
+  /** Place in the file, from 0: names the rule in messages. One that is built in comes after those of the file. */
   readonly index: number;
+  /** The part of the file that brings this rule. It applies to events that no rule of the file is about by the first word of its pattern. */
+  readonly builtIn?: 'ingress.redis';
   readonly app: AppId;
   /** AMQP topic pattern over the routing key. */
   readonly on: string;

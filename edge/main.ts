@@ -64,6 +64,7 @@ export type EdgeSettings = Pick<
 export interface EdgeOptions {
   readonly broker: Pick<
     Broker,
+    | 'domainEvents'
     | 'channelPublisher'
     | 'sessionQueues'
     | 'edgeQueues'
@@ -286,6 +287,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     api: createApi({
       apps,
       publisher: broker.channelPublisher,
+      domainEvents: config.ingress?.http === true ? broker.domainEvents : undefined,
       rules,
       auth: config.auth,
       cluster,

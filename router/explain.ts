@@ -22,7 +22,7 @@ export interface Explanation {
   /** `routed`: published and done. `unmatched`: done without a publication. `refused`: dead-lettered with `refusal`. */
   readonly outcome: 'routed' | 'unmatched' | 'refused';
   readonly refusal?: Refusal;
-  /** Every rule of the file, in its order; empty where the event itself is malformed. */
+  /** Every rule of the file, in its order, then those that are built in; empty where the event itself is malformed. */
   readonly rules: readonly RuleExplanation[];
   readonly publications: readonly PublicationExplanation[];
   /** Where nothing matched: rules that nearly did, and what differs. */
@@ -31,6 +31,8 @@ export interface Explanation {
 
 export interface RuleExplanation {
   readonly rule: number;
+  /** As in `EventRule`. */
+  readonly builtIn?: NonNullable<EventRule['builtIn']>;
   readonly on: string;
   readonly outcome: RuleStep['outcome'] | 'pattern' | 'not-reached';
   /** For people; absent where the outcome says it all. */
@@ -39,6 +41,7 @@ export interface RuleExplanation {
 
 export interface PublicationExplanation {
   readonly rule: number;
+  readonly builtIn?: NonNullable<EventRule['builtIn']>;
   readonly app: AppId;
   /** `socket:<id>` where it is for one socket. */
   readonly channel: string;
@@ -96,7 +99,7 @@ function explainRule(
   steps: ReadonlyMap<number, RuleStep>,
   reachedAll: boolean,
 ): RuleExplanation {
-  const base = { rule: rule.index, on: rule.on };
+  const base = { rule: rule.index, ...builtIn(rule), on: rule.on };
   const step = steps.get(rule.index);
   if (step === undefined) {
     const refusedAt = Math.max(-1, ...steps.keys());
@@ -105,7 +108,8 @@ function explainRule(
   }
   switch (step.outcome) {
     case 'matched':
-      return { ...base, outcome: 'matched' };
+    case 'overridden':
+      return { ...base, outcome: step.outcome };
     case 'condition-false':
       return { ...base, outcome: step.outcome, reason: `${rule.when ?? ''} is false` };
     case 'condition-error':
@@ -113,6 +117,10 @@ function explainRule(
     case 'refused':
       return { ...base, outcome: step.outcome, reason: step.refusal.text };
   }
+}
+
+function builtIn(rule: EventRule): Pick<EventRule, 'builtIn'> {
+  return rule.builtIn === undefined ? {} : { builtIn: rule.builtIn };
 }
 
 interface Guard {
@@ -138,6 +146,7 @@ function explainPublication(
   );
   return {
     rule: rule.index,
+    ...builtIn(rule),
     app: publication.appId,
     channel: channel.name,
     kind: channel.kind,

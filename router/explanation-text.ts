@@ -1,5 +1,6 @@
 /** An explanation as people read it in a terminal. */
 import { printable } from '../config/problems.ts';
+import { ruleName } from '../config/rule-name.ts';
 import type { Explanation, PublicationExplanation, RuleExplanation } from './explain.ts';
 
 /** Rules whose pattern does not match are many and say little: so many are listed where nothing matched at all. */
@@ -32,12 +33,17 @@ function rulesText(rules: readonly RuleExplanation[], outcome: Explanation['outc
   const listed = outcome === 'unmatched' ? idle.slice(0, maxIdleRules) : [];
   const shown = [...told, ...listed].sort((a, b) => a.rule - b.rule);
   const width = Math.max(0, ...shown.map((rule) => rule.on.length));
+  const names = Math.max(0, ...shown.map((rule) => nameOf(rule).length));
   const lines = shown.map(
-    (rule) => `  events[${rule.rule}]  on ${rule.on.padEnd(width)}  ${verdictText(rule)}`,
+    (rule) => `  ${nameOf(rule).padEnd(names)}  on ${rule.on.padEnd(width)}  ${verdictText(rule)}`,
   );
   const more = idle.length - listed.length;
   if (more > 0) lines.push(`  ${more} ${more === 1 ? 'rule' : 'rules'} for other routing keys`);
   return ['rules', ...lines];
+}
+
+function nameOf({ rule, builtIn }: Pick<RuleExplanation, 'rule' | 'builtIn'>): string {
+  return ruleName({ index: rule, ...(builtIn === undefined ? {} : { builtIn }) });
 }
 
 function verdictText(rule: RuleExplanation): string {
@@ -46,6 +52,8 @@ function verdictText(rule: RuleExplanation): string {
       return 'yes';
     case 'pattern':
       return 'no: the pattern does not match the routing key';
+    case 'overridden':
+      return 'no: the file has a rule of its own for this';
     case 'not-reached':
       return 'not looked at';
     case 'condition-false':
@@ -58,9 +66,9 @@ function verdictText(rule: RuleExplanation): string {
 }
 
 function publicationText(publication: PublicationExplanation): string[] {
-  const { rule, app, channel, event, data, id, except, routingKey } = publication;
+  const { app, channel, event, data, id, except, routingKey } = publication;
   return [
-    `→ ${channel}  (app ${app}, by events[${rule}])`,
+    `→ ${channel}  (app ${app}, by ${nameOf(publication)})`,
     `  event        ${event}`,
     `  data         ${shortened(data)}`,
     `  id           ${id ?? '(random: the event has none)'}`,

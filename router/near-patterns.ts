@@ -1,4 +1,5 @@
 /** For a routing key that no rule wants: the patterns that nearly match, and what differs. */
+import { ruleName } from '../config/rule-name.ts';
 import { topicWords } from '../contracts/topic-pattern.ts';
 import type { EventRule } from '../contracts/warren-config.ts';
 import { nearest } from '../runtime/nearest.ts';
@@ -14,7 +15,7 @@ export function nearPatterns(key: string, rules: readonly EventRule[]): readonly
     if (near === undefined) continue;
     hints.push({
       distance: near.distance,
-      text: `events[${rule.index}] on ${rule.on} is near: ${near.reason}`,
+      text: `${ruleName(rule)} on ${rule.on} is near: ${near.reason}`,
     });
   }
   return hints

@@ -4,11 +4,13 @@ import { eventVariables } from '../config/event-rules.ts';
 import { compileExpression, type Expression } from '../config/expression.ts';
 import { type Fields, fieldsOf, readField, renderText } from '../config/field.ts';
 import { compileProjection, type Projection, project } from '../config/projection.ts';
+import { ruleName, withoutOverridden } from '../config/rule-name.ts';
 import { compileTarget, renderTarget, type TargetTemplate } from '../config/target-template.ts';
 import { compileTemplate, type Template } from '../config/template.ts';
 import type { Channel } from '../contracts/channel.ts';
 import type { DomainEvent } from '../contracts/domain-event.ts';
 import type { DeadLetterCode, Refusal } from '../contracts/errors.ts';
+import { appHeader } from '../contracts/http-event.ts';
 import { parseSocketId, type SocketId } from '../contracts/ids.ts';
 import type { PublicationInput } from '../contracts/publication.ts';
 import { isReservedEvent } from '../contracts/pusher/http.ts';
@@ -41,6 +43,8 @@ export interface Routed {
 export type RuleStep =
   | { readonly rule: EventRule; readonly outcome: 'matched' }
   | { readonly rule: EventRule; readonly outcome: 'condition-false' }
+  /** Built in, and the file has rules of its own for this event. */
+  | { readonly rule: EventRule; readonly outcome: 'overridden' }
   /** The condition failed, which counts as no. `error` may repeat a word of the data, `code` may not. */
   | {
       readonly rule: EventRule;
@@ -69,18 +73,32 @@ export function compileRoutes(config: Pick<WarrenConfig, 'apps' | 'events'>): Ro
     route(event, observe) {
       const matching = trie.match(event.key);
       if (matching.size === 0) return ok([]);
-      const rules = [...matching].sort((a, b) => a.rule.index - b.rule.index);
+      const rules = ownRules(matching, event).sort((a, b) => a.rule.index - b.rule.index);
+      if (rules.at(-1)?.rule.builtIn !== undefined) {
+        const kept = withoutOverridden(rules, ({ rule }) => rule);
+        for (const one of rules) {
+          if (!kept.includes(one)) observe?.({ rule: one.rule, outcome: 'overridden' });
+        }
+        return applyRules(kept, event, observe);
+      }
       return applyRules(rules, event, observe);
     },
   };
 }
 
+/** An event that came with the secret of an app has nothing to say to the others. */
+function ownRules(matching: ReadonlySet<CompiledRule>, { headers }: DomainEvent): CompiledRule[] {
+  const rules = [...matching];
+  if (!Object.hasOwn(headers, appHeader)) return rules;
+  return rules.filter(({ rule }) => rule.app === headers[appHeader]);
+}
+
 function compileRule(rule: EventRule, config: Pick<WarrenConfig, 'apps'>): CompiledRule {
   const app = config.apps.find((candidate) => candidate.id === rule.app);
-  if (app === undefined) throw new Error(`events[${rule.index}] names no app`);
+  if (app === undefined) throw new Error(`${ruleName(rule)} names no app`);
   const compiled = <T>(result: Result<T, unknown>): T => {
     if (result.ok) return result.value;
-    throw new Error(`events[${rule.index}] was not checked: ${JSON.stringify(result.error)}`);
+    throw new Error(`${ruleName(rule)} was not checked: ${JSON.stringify(result.error)}`);
   };
   const template = (source: string | undefined) =>
     source === undefined ? undefined : compiled(compileTemplate(source));
@@ -265,5 +283,5 @@ function refusalOf(
   key: string,
   { code, text }: { readonly code: DeadLetterCode; readonly text: string },
 ): Refusal {
-  return { code, text: `events[${rule.index}].${key}: ${text}` };
+  return { code, text: `${ruleName(rule)}.${key}: ${text}` };
 }

@@ -4,6 +4,7 @@
  */
 import type { BrokerError } from '../broker/errors.ts';
 import type { ChannelPublisher, Outcome } from '../broker/port.ts';
+import { ruleName } from '../config/rule-name.ts';
 import { decodeDomainEvent, type IncomingEvent } from '../contracts/domain-event.ts';
 import type { Refusal } from '../contracts/errors.ts';
 import { createPublication, type Publication } from '../contracts/publication.ts';
@@ -127,7 +128,7 @@ function reportConditionErrors(log: Log, count: (rule: string) => void): (step: 
   const told = new Set<number>();
   return (step) => {
     if (step.outcome !== 'condition-error') return;
-    const rule = `events[${step.rule.index}]`;
+    const rule = ruleName(step.rule);
     count(rule);
     if (told.has(step.rule.index)) return;
     told.add(step.rule.index);

@@ -11,7 +11,8 @@ export interface Role {
 }
 
 export type Readiness =
-  | { readonly ready: true }
+  /** `note`: a sentence for an operator on what does not stop the work. Holds no credentials. */
+  | { readonly ready: true; readonly note?: string }
   | { readonly ready: false; readonly reason: string };
 
 /** Beyond the drain itself: time to close the broker connection and the listeners. */

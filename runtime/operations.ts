@@ -34,7 +34,7 @@ const maxConnections = 100;
 const requestTimeoutMs = 10_000;
 
 /**
- * Serves `/metrics` (Prometheus text), `/healthz` and `/up` (200 while the process lives, draining or not) and `/readyz` (200, or
+ * Serves `/metrics` (Prometheus text), `/healthz` and `/up` (200 while the process lives, draining or not) and `/readyz` (200, maybe with a note, or
  * 503 with the reason). Resolves when it listens; rejects where the address cannot be had.
  */
 export async function startOperations(options: OperationsOptions): Promise<Operations> {
@@ -86,7 +86,7 @@ async function answer(options: OperationsOptions, request: IncomingMessage): Pro
       case '/readyz': {
         const state = options.readiness();
         return state.ready
-          ? json(200, { status: 'ready' })
+          ? json(200, { status: 'ready', note: state.note })
           : json(503, { status: 'not ready', reason: state.reason });
       }
       case '/metrics':

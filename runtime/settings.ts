@@ -14,6 +14,8 @@ interface SettingBase {
   readonly secret?: boolean;
   /** Read when the name itself is absent. */
   readonly fallback?: string;
+  /** Other programs read it too: it is taken as it stands, and judged where it is used. */
+  readonly foreign?: boolean;
 }
 
 type Setting = SettingBase &
@@ -227,6 +229,26 @@ export const settingsTable = {
     expected: 'host names, IP addresses or CIDR blocks separated by commas, at most 100',
     doc: 'Hosts that webhooks may be sent to although their addresses are private, loopback or link-local: `hooks.internal, 10.1.0.0/16, ::1`. Without it webhooks reach public addresses only, so that nobody who may edit warren.yaml can probe the network behind the edge.',
   },
+  REDIS_HOST: {
+    type: 'text',
+    foreign: true,
+    default: '127.0.0.1',
+    expected: 'a host name or an IP address',
+    doc: 'Where Redis is, for `ingress.redis` of warren.yaml without a `url`. Read only then, as are the next two.',
+  },
+  REDIS_PORT: {
+    type: 'text',
+    foreign: true,
+    default: '6379',
+    expected: '1 to 65535',
+    doc: 'Port of that Redis. A service link of Kubernetes (`tcp://…`) counts as not set.',
+  },
+  REDIS_PASSWORD: {
+    type: 'text',
+    foreign: true,
+    secret: true,
+    doc: 'Password of that Redis. `null`, as Laravel’s `.env` has it, counts as not set.',
+  },
   WARREN_LOG_LEVEL: {
     type: 'choice',
     default: 'info',
@@ -281,8 +303,18 @@ export interface Settings {
   readonly domainExchange: string | undefined;
   /** Host names, IP addresses and CIDR blocks, in lower case. */
   readonly webhookPrivateTargets: readonly string[];
+  /** As `REDIS_…` say it; absent where they do not. */
+  readonly redis: RedisSettings;
   readonly logLevel: LogLevel;
   readonly production: boolean;
+}
+
+export interface RedisSettings {
+  readonly host?: string;
+  readonly port?: string;
+  readonly password?: string;
+  /** Sentences on those that could not be read. */
+  readonly problems?: readonly string[];
 }
 
 export interface SettingProblem {
@@ -320,6 +352,7 @@ export function readSettings(
   }
   for (const name of Object.keys(settingsTable) as SettingName[]) {
     const setting: Setting = settingsTable[name];
+    if (setting.foreign === true) continue;
     for (const candidate of setting.fallback === undefined ? [name] : [name, setting.fallback]) {
       const raw = textOf(candidate, environment, readFile, problems);
       if (raw === undefined || isServiceLink(candidate, raw)) continue;
@@ -383,11 +416,32 @@ export function readSettings(
     topologyPrefix: text('WARREN_TOPOLOGY_PREFIX'),
     domainExchange: optional('WARREN_DOMAIN_EXCHANGE'),
     webhookPrivateTargets: parseNetworkTargets(text('WARREN_WEBHOOK_PRIVATE_TARGETS')) ?? [],
+    redis: redisSettings(environment, readFile),
     logLevel: text('WARREN_LOG_LEVEL') as LogLevel,
     production: environment['NODE_ENV'] === 'production',
   };
   problems.push(...crossProblems(settings));
   return problems.length > 0 ? { ok: false, problems } : { ok: true, settings, warnings };
+}
+
+/** A mistake in them is nobody's concern where Redis is not asked for, so none is reported here. */
+function redisSettings(
+  environment: Environment,
+  readFile: (path: string) => string,
+): RedisSettings {
+  const problems: SettingProblem[] = [];
+  const read = (name: SettingName) => textOf(name, environment, readFile, problems);
+  const host = read('REDIS_HOST');
+  const port = read('REDIS_PORT');
+  const password = read('REDIS_PASSWORD');
+  return {
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined || /^(tcp|udp):\/\//.test(port) ? {} : { port }),
+    ...(password === undefined || password === 'null' ? {} : { password }),
+    ...(problems.length === 0
+      ? {}
+      : { problems: problems.map(({ name, message }) => `${name} ${message}`) }),
+  };
 }
 
 /** Settings that contradict each other. One that could not be read counts with its default here. */

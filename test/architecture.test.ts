@@ -15,8 +15,9 @@ const sound: Tree = {
   'tsconfig.json':
     '{ "compilerOptions": { "module": "NodeNext", "allowImportingTsExtensions": true } }',
   'package.json':
-    '{ "type": "module", "dependencies": { "amqplib": "*", "ws": "*", "express": "*", "@opentelemetry/sdk-metrics": "*", "opossum": "*" } }',
+    '{ "type": "module", "dependencies": { "amqplib": "*", "ioredis": "*", "ws": "*", "express": "*", "@opentelemetry/sdk-metrics": "*", "opossum": "*" } }',
   ...stub('amqplib'),
+  ...stub('ioredis'),
   ...stub('ws'),
   ...stub('express'),
   ...stub('@opentelemetry/sdk-metrics'),
@@ -30,6 +31,7 @@ const sound: Tree = {
   'broker/amqp/broker.ts':
     "import 'amqplib'; import type { Port } from '../port.ts'; export type Amqp = Port;",
   'broker/memory/broker.ts': "import type { Port } from '../port.ts'; export type Memory = Port;",
+  'broker/redis/ingress.ts': "import 'ioredis'; export const ingress = 1;",
   'config/load.ts':
     "import type { Frame } from '../contracts/frames.ts'; export type Load = Frame;",
   'edge/socket/session.ts': "import { now } from '../../runtime/clock.ts'; export const at = now;",
@@ -49,6 +51,7 @@ const sound: Tree = {
   'cli/main.ts': [
     "import '../broker/amqp/broker.ts';",
     "import '../broker/memory/broker.ts';",
+    "void import('../broker/redis/ingress.ts');",
     "import '../edge/server.ts';",
     "import '../router/consume.ts';",
   ].join('\n'),
@@ -80,6 +83,11 @@ const broken: readonly (readonly [string, string, string])[] = [
   ['edge-use-cases-see-the-cluster-by-its-port', 'edge/channels/d.ts', '../cluster/rooms.ts'],
   ['opossum-in-edge-webhooks-only', 'edge/f.ts', 'opossum'],
   ['edge-use-cases-know-no-door', 'edge/channels/a.ts', '../server.ts'],
+  ['adapters-only-from-roots', 'router/d.ts', '../broker/redis/ingress.ts'],
+  ['adapters-do-not-mix', 'broker/redis/a.ts', '../memory/broker.ts'],
+  ['ioredis-in-one-place', 'cli/b.ts', 'ioredis'],
+  ['ioredis-in-one-place', 'broker/amqp/a.ts', 'ioredis'],
+  ['redis-is-loaded-where-it-is-wanted', 'cli/c.ts', '../broker/redis/ingress.ts'],
   ['amqplib-in-one-place', 'edge/c.ts', 'amqplib'],
   ['amqplib-in-one-place', 'broker/memory/b.ts', 'amqplib'],
   ['amqplib-in-one-place', 'cli/a.ts', 'amqplib'],

@@ -6,6 +6,7 @@ import type { Log } from '../../runtime/log.ts';
 import type { Cluster } from '../cluster/port.ts';
 import type { EdgeTally } from '../tally.ts';
 import { type AuthorizationContext, authorizationRoutes } from './authorization.ts';
+import { type DomainEventsContext, domainEventRoutes } from './domain-events.ts';
 import { healthRoutes } from './health.ts';
 import { HttpError, httpErrorOf } from './http-error.ts';
 import { type PublishContext, publishRoutes } from './publish.ts';
@@ -16,6 +17,7 @@ import { type TerminateContext, terminateRoutes } from './terminate.ts';
 
 export interface ApiContext
   extends PublishContext,
+    DomainEventsContext,
     QueryContext,
     TerminateContext,
     AuthorizationContext {
@@ -36,6 +38,7 @@ export function createApi(context: ApiContext): RequestListener {
   app.use(authorizationRoutes(context));
   app.use(stripPathPrefix);
   app.use(publishRoutes(context));
+  app.use(domainEventRoutes(context));
   const reads = new ApiReads(context.clock);
   app.use(queryRoutes(context, reads));
   app.use(terminateRoutes(context, reads));

@@ -2,7 +2,7 @@
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import PusherServer from 'pusher';
-import type { ChannelPublisher } from '../../broker/port.ts';
+import type { ChannelPublisher, DomainEvents } from '../../broker/port.ts';
 import type { AppId, ChannelName, EdgeId } from '../../contracts/ids.ts';
 import type { Publication } from '../../contracts/publication.ts';
 import { bodyMd5, signHttp } from '../../contracts/pusher/signature.ts';
@@ -74,6 +74,8 @@ export interface TestApiOptions {
   readonly apps?: readonly Partial<AppConfig>[];
   readonly channels?: readonly Omit<ChannelRule, 'index' | 'app'>[];
   readonly auth?: AuthConfig;
+  /** Where domain events go; off by default. */
+  readonly domainEvents?: Pick<DomainEvents, 'publish'>;
   /** Time of the API at the start; the real one by default. It stands still from there. */
   readonly startMs?: number;
 }
@@ -93,6 +95,8 @@ export interface Call {
   readonly key?: string;
   readonly secret?: string;
   readonly timestamp?: number;
+  /** Beside those that every request has. */
+  readonly headers?: Record<string, string>;
 }
 
 export interface Answer {
@@ -149,6 +153,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     createApi({
       apps,
       publisher,
+      domainEvents: options.domainEvents,
       cluster,
       cache: { get: (_app, channel) => cache.get(channel) },
       apiEvents,
@@ -231,7 +236,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
       );
       const parameters = call.sentQuery ?? new URLSearchParams(call.query).toString();
       const query = `${new URLSearchParams([...companions])}${parameters === '' ? '' : '&'}${parameters}`;
-      return send(method, `${call.path}?${query}`, body);
+      return send(method, `${call.path}?${query}`, body, call.headers);
     },
     close: () =>
       new Promise((resolve) => {

@@ -138,7 +138,7 @@ channels:
   - { name: 'private-b', authorizer: 'http://127.0.0.1/authorize' }
 auth:
   jwt: { jwksUri: 'https://example.com/jwks.json' }
-ingress: { redis: {} }
+ingress: { exchanges: [], queues: [] }
 `);
     expect(told(later)).to.deep.equal(
       [
@@ -148,7 +148,8 @@ ingress: { redis: {} }
         'channels[0].member',
         'channels[1].authorizer',
         'auth.jwt.jwksUri',
-        'ingress',
+        'ingress.exchanges',
+        'ingress.queues',
       ].map((path) => `${path} is not available in this version of Warren`),
     );
   });

@@ -57,6 +57,7 @@ describe('readSettings', () => {
       topologyPrefix: '',
       domainExchange: undefined,
       webhookPrivateTargets: [],
+      redis: {},
       logLevel: 'info',
       production: false,
     });
@@ -90,6 +91,9 @@ describe('readSettings', () => {
       WARREN_TOPOLOGY_PREFIX: 'staging.',
       WARREN_DOMAIN_EXCHANGE: 'shop.events',
       WARREN_WEBHOOK_PRIVATE_TARGETS: 'Hooks.internal, 10.0.0.0/8',
+      REDIS_HOST: 'cache',
+      REDIS_PORT: '6380',
+      REDIS_PASSWORD: 's3cret',
       WARREN_LOG_LEVEL: 'debug',
       NODE_ENV: 'production',
     });
@@ -121,9 +125,24 @@ describe('readSettings', () => {
       topologyPrefix: 'staging.',
       domainExchange: 'shop.events',
       webhookPrivateTargets: ['hooks.internal', '10.0.0.0/8'],
+      redis: { host: 'cache', port: '6380', password: 's3cret' },
       logLevel: 'debug',
       production: true,
     });
+  });
+
+  it('takes what other programs read as it is, and is not stopped by it', () => {
+    const shared = { REDIS_HOST: '', REDIS_PORT: 'tcp://10.0.0.9:6379', REDIS_PASSWORD: 'null' };
+    expect(settingsFor(shared).redis).to.deep.equal({});
+    expect(settingsFor({ REDIS_PORT: 'soon' }).redis).to.deep.equal({ port: 'soon' });
+    const twice = settingsFor({ REDIS_PASSWORD: 'a', REDIS_PASSWORD_FILE: '/run/b' }).redis;
+    expect(twice).to.deep.equal({
+      problems: ['REDIS_PASSWORD is set twice: REDIS_PASSWORD and REDIS_PASSWORD_FILE'],
+    });
+    const readFile = (path: string) => (path === '/run/b' ? 's3cret\n' : '');
+    expect(settingsFor({ REDIS_PASSWORD_FILE: '/run/b' }, readFile).redis.password).to.equal(
+      's3cret',
+    );
   });
 
   it('takes an empty variable for one that is not set', () => {
@@ -428,13 +447,17 @@ describe('readSettings', () => {
 describe('settingsTable', () => {
   it('documents every setting in whole sentences', () => {
     for (const [name, setting] of Object.entries(settingsTable)) {
-      expect(name).to.match(/^WARREN_[A-Z]+(_[A-Z]+)*$/);
+      expect(name).to.match('foreign' in setting ? /^REDIS_/ : /^WARREN_[A-Z]+(_[A-Z]+)*$/);
       expect(setting.doc, name).to.match(/^[A-Z].*[.]$/s);
     }
   });
 
   it('marks as secret what holds credentials', () => {
     const secret = Object.entries(settingsTable).filter(([, setting]) => 'secret' in setting);
-    expect(secret.map(([name]) => name)).to.deep.equal(['WARREN_BROKER_URL', 'WARREN_APP_SECRET']);
+    expect(secret.map(([name]) => name)).to.deep.equal([
+      'WARREN_BROKER_URL',
+      'WARREN_APP_SECRET',
+      'REDIS_PASSWORD',
+    ]);
   });
 });
