@@ -5,13 +5,14 @@ import { type Apps, type FallbackApp, readApps } from './apps.ts';
 import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
 import { readEventRules } from './event-rules.ts';
+import { createSchemaFiles } from './payload-schema/files.ts';
 import { inFileOrder, type Problem } from './problems.ts';
 import type { ReadFile } from './secrets.ts';
 import { checkShape } from './shape.ts';
 import { readSource, type Source } from './source.ts';
 
 export interface LoadOptions {
-  /** Shown in problems; `secretFile` is relative to its directory. */
+  /** Shown in problems; `secretFile` and `schema` are relative to its directory. */
   readonly path: string;
   /** The app of the settings, for a file that lists none. */
   readonly fallbackApp?: FallbackApp | undefined;
@@ -19,7 +20,7 @@ export interface LoadOptions {
   readonly production: boolean;
   /** Refuses a file without apps where the built-in one would take the place of others. Default: false. */
   readonly keepsListedApps?: boolean;
-  /** Reads secret files; throws where it cannot. */
+  /** Reads secret files and schemas; throws where it cannot. */
   readonly readFile?: ReadFile;
 }
 
@@ -27,7 +28,7 @@ export type LoadResult =
   | { readonly ok: true; readonly config: WarrenConfig; readonly warnings: readonly Problem[] }
   | {
       readonly ok: false;
-      /** At least one, in file order. */
+      /** At least one, in the order of warren.yaml; those of schema files follow. */
       readonly problems: readonly Problem[];
       readonly warnings: readonly Problem[];
     };
@@ -51,7 +52,8 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     keepsListedApps: options.keepsListedApps ?? false,
     readFile,
   });
-  const events = readEventRules(source, shape, apps);
+  const schemas = createSchemaFiles(source, readFile);
+  const events = readEventRules(source, shape, apps, schemas);
   const channels = readChannelRules(source, shape, apps);
   const auth = readAuth(source, shape, readFile);
   const problems = inFileOrder([
@@ -60,7 +62,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     ...events.problems,
     ...channels.problems,
     ...auth.problems,
-  ]);
+  ]).concat(schemas.problems);
   const warnings = inFileOrder([
     ...apps.warnings,
     ...events.warnings,
@@ -70,7 +72,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
       apps,
       channels.rules.some((rule) => rule.allow !== undefined) && source.value['auth'] === undefined,
     ),
-  ]);
+  ]).concat(schemas.warnings);
   if (problems.length > 0) return { ok: false, problems, warnings };
   return {
     ok: true,

@@ -32,6 +32,8 @@ export interface RuleExplanation {
   readonly rule: number;
   readonly on: string;
   readonly outcome: RuleStep['outcome'] | 'pattern' | 'not-reached';
+  /** File of the schema that the payload was checked against. */
+  readonly schema?: string;
   /** For people; absent where the outcome says it all. */
   readonly reason?: string;
 }
@@ -102,8 +104,14 @@ function explainRule(
     return { ...base, outcome: behind ? 'not-reached' : 'pattern' };
   }
   switch (step.outcome) {
-    case 'matched':
-      return { ...base, outcome: 'matched' };
+    case 'matched': {
+      const { schema } = rule;
+      return {
+        ...base,
+        outcome: 'matched',
+        ...(schema === undefined ? {} : { schema: schema.path }),
+      };
+    }
     case 'condition-false':
       return { ...base, outcome: step.outcome, reason: `${rule.when ?? ''} is false` };
     case 'condition-error':

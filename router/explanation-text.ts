@@ -43,7 +43,9 @@ function rulesText(rules: readonly RuleExplanation[], outcome: Explanation['outc
 function verdictText(rule: RuleExplanation): string {
   switch (rule.outcome) {
     case 'matched':
-      return 'yes';
+      return rule.schema === undefined
+        ? 'yes'
+        : `yes, and the payload is what ${rule.schema} asks for`;
     case 'pattern':
       return 'no: the pattern does not match the routing key';
     case 'not-reached':
