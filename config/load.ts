@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly keepsListedApps?: boolean;
   /** Reads secret files and schemas; throws where it cannot. */
   readonly readFile?: ReadFile;
+  /** In place of `readFile` for secrets. */
+  readonly readSecret?: ReadFile;
 }
 
 export type LoadResult =
@@ -45,17 +47,18 @@ export function loadConfig(text: string, options: LoadOptions): LoadResult {
 
 function checkSource(source: Source, options: LoadOptions): LoadResult {
   const readFile = options.readFile ?? ((path: string) => readFileSync(path, 'utf8'));
+  const readSecret = options.readSecret ?? readFile;
   const shape = checkShape(source);
   const apps = readApps(source, shape, {
     fallbackApp: options.fallbackApp,
     production: options.production,
     keepsListedApps: options.keepsListedApps ?? false,
-    readFile,
+    readFile: readSecret,
   });
   const schemas = createSchemaFiles(source, readFile);
   const events = readEventRules(source, shape, apps, schemas);
   const channels = readChannelRules(source, shape, apps);
-  const auth = readAuth(source, shape, readFile);
+  const auth = readAuth(source, shape, readSecret);
   const problems = inFileOrder([
     ...shape.problems,
     ...apps.problems,
