@@ -5,6 +5,7 @@ import { formatProblem, formatProblems, type Problem } from '../config/problems.
 import type { WarrenConfig } from '../contracts/warren-config.ts';
 import type { Environment } from '../runtime/env.ts';
 import { readSettings } from '../runtime/settings.ts';
+import { checkAgainst } from './check-against.ts';
 
 /** What commands may do with the outside world. */
 export interface CommandIo {
@@ -18,16 +19,29 @@ export interface CheckArguments {
   /** Path of warren.yaml, or `-`. */
   readonly file: string;
   readonly json: boolean;
+  /** Path of an older warren.yaml, to be told what the newer one breaks. */
+  readonly against?: string | undefined;
   /** Names the app that stands in for a file without apps. */
   readonly environment: Environment;
 }
 
-/** Exit codes: 0 the file is good, 1 it is not. Problems go to standard error; with `json` everything goes to standard output. */
+/** Exit codes: 0 the file is good, 1 it is not; with `against` also those of `checkAgainst`. Problems go to standard error; with `json` everything goes to standard output. */
 export async function check(args: CheckArguments, io: CommandIo): Promise<number> {
+  if (args.file === '-' && args.against === '-') {
+    io.stderr('only one of the two files can be standard input\n');
+    return 1;
+  }
   const { result, settings } = loadForCommand(args.file, args.environment, io);
   const name = shownName(args.file);
   const warnings = [...settings, ...result.warnings];
   const problems = result.ok ? [] : result.problems;
+  if (args.against !== undefined && result.ok) {
+    const { against, json, environment } = args;
+    for (const warning of json ? [] : warnings) io.stderr(`warning: ${formatProblem(warning)}\n`);
+    const older = loadOlder(against, environment, io);
+    const names = { file: name, against: shownName(against) };
+    return checkAgainst({ ...names, config: result.config, older, json }, io);
+  }
   if (args.json) {
     const notes = result.ok ? notesOn(result.config) : [];
     const all = { file: name, ok: result.ok, problems, warnings, notes };
@@ -50,6 +64,7 @@ export function loadForCommand(
   file: string,
   environment: Environment,
   io: CommandIo,
+  readSecret?: (path: string) => string,
 ): { readonly result: LoadResult; readonly settings: readonly Problem[] } {
   const read = readSettings(environment, (path) => io.readFile(path));
   const fallbackApp: FallbackApp | undefined = read.ok ? read.settings.app : undefined;
@@ -72,7 +87,14 @@ export function loadForCommand(
   const readFile = (secret: string) => io.readFile(secret);
   const redis = read.ok ? read.settings.redis : {};
   const options = { path, fallbackApp, redis, production, readFile };
-  return { settings, result: loadConfig(text, options) };
+  const secrets = readSecret === undefined ? {} : { readSecret };
+  return { settings, result: loadConfig(text, { ...options, ...secrets }) };
+}
+
+/** Its secrets are not read: they are not compared, and whoever compares may not have them. */
+function loadOlder(file: string, environment: Environment, io: CommandIo): LoadResult {
+  const readSecret = () => 'not read'.repeat(8);
+  return loadForCommand(file, { ...environment, NODE_ENV: undefined }, io, readSecret).result;
 }
 
 function shownName(file: string): string {

@@ -106,11 +106,21 @@ function commands(finish: (code: Promise<number>) => void): Command {
       processEnvironment()['WARREN_CONFIG'] ?? 'warren.yaml',
     )
     .option('--json', 'print problems as JSON')
-    .addHelpText('after', '\nExit codes: 0 the file is good, 1 it is not.')
-    .action((file: string, options: { json?: boolean }) =>
+    .option(
+      '--against <file>',
+      'an older warren.yaml: tell what the newer one breaks, and for whom',
+    )
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 the file is good, 1 it is not; with --against also 5 it breaks something, 6 it may: check by hand.',
+    )
+    .action((file: string, options: { json?: boolean; against?: string }) =>
       finish(
         import('./check.ts').then(({ check }) =>
-          check({ file, json: options.json === true, environment: processEnvironment() }, io),
+          check(
+            { ...options, file, json: options.json === true, environment: processEnvironment() },
+            io,
+          ),
         ),
       ),
     );

@@ -63,7 +63,7 @@ export class Reloader {
     );
   }
 
-  /** What to look at for changes: warren.yaml and its secret files, whether they exist or not. */
+  /** What to look at for changes: warren.yaml, its secret files and its schemas, whether they exist or not. */
   get paths(): readonly string[] {
     return this.#paths;
   }

@@ -1,4 +1,4 @@
-/** warren.yaml together with the secret files that it names: loaded as one, and told apart from what was loaded before. */
+/** warren.yaml together with the secret files and schemas that it names: loaded as one, and told apart from what was loaded before. */
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { type ConfigSettings, type LoadResult, loadConfigFile } from './load.ts';

@@ -1,9 +1,10 @@
 /** The rules under `events`, checked for meaning: patterns, templates, conditions. */
 import { isReservedEvent } from '../contracts/pusher/http.ts';
 import { parseTopicPattern } from '../contracts/topic-pattern.ts';
-import type { AppConfig, EventRule } from '../contracts/warren-config.ts';
+import type { AppConfig, EventRule, EventSchema } from '../contracts/warren-config.ts';
 import { type Apps, appOfRule } from './apps.ts';
 import { compileExpression, type Variables } from './expression.ts';
+import type { SchemaFiles } from './payload-schema/files.ts';
 import type { Path, Problem } from './problems.ts';
 import { compileProjection } from './projection.ts';
 import type { ShapeCheck } from './shape.ts';
@@ -14,6 +15,7 @@ import { compileTemplate } from './template.ts';
 interface RawEventRule {
   readonly app?: string;
   readonly on: string;
+  readonly schema?: string;
   readonly when?: string;
   readonly to: string | readonly string[];
   readonly as?: string;
@@ -30,7 +32,12 @@ export interface EventRules {
   readonly warnings: readonly Problem[];
 }
 
-export function readEventRules(source: Source, shape: ShapeCheck, apps: Apps): EventRules {
+export function readEventRules(
+  source: Source,
+  shape: ShapeCheck,
+  apps: Apps,
+  schemas: SchemaFiles,
+): EventRules {
   const rules: EventRule[] = [];
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
@@ -42,9 +49,10 @@ export function readEventRules(source: Source, shape: ShapeCheck, apps: Apps): E
     const { app, problem } = appOfRule(source, path, rule.app, apps);
     if (problem !== undefined) problems.push(problem);
     problems.push(...meaningProblems(source, path, rule, app));
+    const schema = rule.schema === undefined ? undefined : schemas.read(path, rule.schema);
     if (app === undefined || !shape.sound(path)) continue;
-    const checked = eventRule(index, app, rule);
-    const sameAs = JSON.stringify({ ...checked, index: 0 });
+    const checked = eventRule(index, app, rule, schema);
+    const sameAs = JSON.stringify({ ...checked, index: 0, schema: rule.schema });
     const first = seen.get(sameAs);
     if (first === undefined) seen.set(sameAs, index);
     else {
@@ -56,12 +64,18 @@ export function readEventRules(source: Source, shape: ShapeCheck, apps: Apps): E
   return { rules, problems, warnings };
 }
 
-function eventRule(index: number, app: AppConfig, rule: RawEventRule): EventRule {
+function eventRule(
+  index: number,
+  app: AppConfig,
+  rule: RawEventRule,
+  schema: EventSchema | undefined,
+): EventRule {
   return {
     index,
     app: app.id,
     on: rule.on,
     to: typeof rule.to === 'string' ? [rule.to] : rule.to,
+    ...(schema === undefined ? {} : { schema }),
     ...(rule.when === undefined ? {} : { when: rule.when }),
     ...(rule.as === undefined ? {} : { as: rule.as }),
     ...(rule.data === undefined ? {} : { data: rule.data }),

@@ -1,11 +1,10 @@
 /** Keys of warren.yaml that later versions bring: named ones are refused with that word instead of "unknown". */
 
-/** Where the key stands, list positions left out, as `events[].schema`. */
+/** Where the key stands, list positions left out, as `events[].disconnect`. */
 const laterKeys: ReadonlySet<string> = new Set([
   'ingress.exchanges',
   'ingress.queues',
   'partitions',
-  'events[].schema',
   'events[].disconnect',
   'events[].unsubscribe',
   'channels[].authorizer',
@@ -22,7 +21,7 @@ const insteadOf: Readonly<Record<string, readonly string[]>> = {
 
 export const notAvailable = 'is not available in this version of Warren';
 
-/** @param path of the key itself, as `['events', 0, 'schema']` */
+/** @param path of the key itself, as `['events', 0, 'disconnect']` */
 export function isLaterKey(path: readonly (string | number)[]): boolean {
   return laterKeys.has(generalPath(path));
 }

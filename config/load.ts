@@ -6,6 +6,7 @@ import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
 import { readEgress } from './egress.ts';
 import { readEventRules } from './event-rules.ts';
+import { createSchemaFiles } from './payload-schema/files.ts';
 import { inFileOrder, type Problem } from './problems.ts';
 import { type RedisFallback, readRedisIngress } from './redis-ingress.ts';
 import type { ReadFile } from './secrets.ts';
@@ -13,7 +14,7 @@ import { checkShape } from './shape.ts';
 import { readSource, type Source } from './source.ts';
 
 export interface LoadOptions {
-  /** Shown in problems; `secretFile` is relative to its directory. */
+  /** Shown in problems; `secretFile` and `schema` are relative to its directory. */
   readonly path: string;
   /** The app of the settings, for a file that lists none. */
   readonly fallbackApp?: FallbackApp | undefined;
@@ -23,15 +24,17 @@ export interface LoadOptions {
   readonly production: boolean;
   /** Refuses a file without apps where the built-in one would take the place of others. Default: false. */
   readonly keepsListedApps?: boolean;
-  /** Reads secret files; throws where it cannot. */
+  /** Reads secret files and schemas; throws where it cannot. */
   readonly readFile?: ReadFile;
+  /** In place of `readFile` for secrets. */
+  readonly readSecret?: ReadFile;
 }
 
 export type LoadResult =
   | { readonly ok: true; readonly config: WarrenConfig; readonly warnings: readonly Problem[] }
   | {
       readonly ok: false;
-      /** At least one, in file order. */
+      /** At least one, in the order of warren.yaml; those of schema files follow. */
       readonly problems: readonly Problem[];
       readonly warnings: readonly Problem[];
     };
@@ -48,19 +51,21 @@ export function loadConfig(text: string, options: LoadOptions): LoadResult {
 
 function checkSource(source: Source, options: LoadOptions): LoadResult {
   const readFile = options.readFile ?? ((path: string) => readFileSync(path, 'utf8'));
+  const readSecret = options.readSecret ?? readFile;
   const shape = checkShape(source);
   const apps = readApps(source, shape, {
     fallbackApp: options.fallbackApp,
     production: options.production,
     keepsListedApps: options.keepsListedApps ?? false,
-    readFile,
+    readFile: readSecret,
   });
-  const events = readEventRules(source, shape, apps);
+  const schemas = createSchemaFiles(source, readFile);
+  const events = readEventRules(source, shape, apps, schemas);
   const channels = readChannelRules(source, shape, apps);
-  const auth = readAuth(source, shape, readFile);
+  const auth = readAuth(source, shape, readSecret);
   const redis = readRedisIngress(source, shape, apps, {
     fallback: options.redis ?? {},
-    readFile,
+    readFile: readSecret,
     rules: events.rules.length,
   });
   const problems = inFileOrder([
@@ -70,7 +75,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     ...channels.problems,
     ...auth.problems,
     ...redis.problems,
-  ]);
+  ]).concat(schemas.problems);
   const warnings = inFileOrder([
     ...apps.warnings,
     ...events.warnings,
@@ -80,7 +85,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
       apps,
       channels.rules.some((rule) => rule.allow !== undefined) && source.value['auth'] === undefined,
     ),
-  ]);
+  ]).concat(schemas.warnings);
   if (problems.length > 0) return { ok: false, problems, warnings };
   return {
     ok: true,

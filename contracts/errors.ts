@@ -12,6 +12,8 @@ export const deadLetterCodes = {
   too_deep: 'The JSON nests deeper than 64 levels.',
   invalid_cloudevent:
     'A CloudEvents envelope lacks id, source, type or specversion 1.0, or holds an attribute of the wrong type.',
+  schema_violation:
+    'The payload is not what the schema of a rule asks for; the text names the place in it as a JSON pointer. Correct the publisher, or the schema.',
   missing_field: 'A template names a field that the event does not have.',
   invalid_field:
     'A template needs text, a number or a boolean, and the field holds something else.',

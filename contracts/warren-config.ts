@@ -91,6 +91,8 @@ export interface EventRule {
   readonly app: AppId;
   /** AMQP topic pattern over the routing key. */
   readonly on: string;
+  /** What the payload of an event that the rule takes must be; else the event is refused. One object for all rules that name the same file. */
+  readonly schema?: EventSchema;
   /** CEL over `data`, `event`, `headers`, `key`; an error counts as no. */
   readonly when?: string;
   /** Templates that yield channel names, users or sockets. */
@@ -101,6 +103,13 @@ export interface EventRule {
   readonly data?: string | Readonly<Record<string, string>>;
   /** Template of the socket id that is left out. */
   readonly except?: string;
+}
+
+/** A JSON Schema (2020-12) in a file of its own, checked. */
+export interface EventSchema {
+  /** As warren.yaml names it. */
+  readonly path: string;
+  readonly document: boolean | Readonly<Record<string, unknown>>;
 }
 
 /** On which road a channel reaches its subscribers: `auto` lets the edge choose. */

@@ -35,6 +35,8 @@ export interface RuleExplanation {
   readonly builtIn?: NonNullable<EventRule['builtIn']>;
   readonly on: string;
   readonly outcome: RuleStep['outcome'] | 'pattern' | 'not-reached';
+  /** File of the schema that the payload was checked against. */
+  readonly schema?: string;
   /** For people; absent where the outcome says it all. */
   readonly reason?: string;
 }
@@ -107,9 +109,16 @@ function explainRule(
     return { ...base, outcome: behind ? 'not-reached' : 'pattern' };
   }
   switch (step.outcome) {
-    case 'matched':
     case 'overridden':
       return { ...base, outcome: step.outcome };
+    case 'matched': {
+      const { schema } = rule;
+      return {
+        ...base,
+        outcome: 'matched',
+        ...(schema === undefined ? {} : { schema: schema.path }),
+      };
+    }
     case 'condition-false':
       return { ...base, outcome: step.outcome, reason: `${rule.when ?? ''} is false` };
     case 'condition-error':

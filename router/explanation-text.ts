@@ -49,7 +49,9 @@ function nameOf({ rule, builtIn }: Pick<RuleExplanation, 'rule' | 'builtIn'>): s
 function verdictText(rule: RuleExplanation): string {
   switch (rule.outcome) {
     case 'matched':
-      return 'yes';
+      return rule.schema === undefined
+        ? 'yes'
+        : `yes, and the payload is what ${rule.schema} asks for`;
     case 'pattern':
       return 'no: the pattern does not match the routing key';
     case 'overridden':

@@ -3,6 +3,7 @@
 import { eventVariables } from '../config/event-rules.ts';
 import { compileExpression, type Expression } from '../config/expression.ts';
 import { type Fields, fieldsOf, readField, renderText } from '../config/field.ts';
+import { type PayloadCheck, payloadCheckOf } from '../config/payload-schema/compile.ts';
 import { compileProjection, type Projection, project } from '../config/projection.ts';
 import { ruleName, withoutOverridden } from '../config/rule-name.ts';
 import { compileTarget, renderTarget, type TargetTemplate } from '../config/target-template.ts';
@@ -58,6 +59,7 @@ interface CompiledRule {
   readonly rule: EventRule;
   readonly limits: AppLimits;
   readonly when: Expression | undefined;
+  readonly violation: PayloadCheck | undefined;
   readonly to: readonly TargetTemplate[];
   readonly as: Template | undefined;
   readonly data: Projection;
@@ -107,6 +109,7 @@ function compileRule(rule: EventRule, config: Pick<WarrenConfig, 'apps'>): Compi
     limits: app.limits,
     when:
       rule.when === undefined ? undefined : compiled(compileExpression(rule.when, eventVariables)),
+    violation: rule.schema === undefined ? undefined : payloadCheckOf(rule.schema),
     to: rule.to.map((source) => compiled(compileTarget(source, app.limits.channelNameLength))),
     as: template(rule.as),
     data: compiled(compileProjection(rule.data)),
@@ -149,11 +152,16 @@ function applyRules(
 
 /** Adds the rule's publications to `routed`; a target that a rule yields twice is published to once. */
 function applyRule(
-  { rule, limits, to, as, data, except }: CompiledRule,
+  { rule, limits, violation, to, as, data, except }: CompiledRule,
   fields: Fields,
   ids: PublicationIds,
   routed: Routed[],
 ): Refusal | undefined {
+  const violated = violation?.(fields.event.data);
+  if (violated !== undefined) {
+    const reason = `${violated} (${rule.schema?.path ?? ''})`;
+    return refusalOf(rule, 'schema', { code: 'schema_violation', text: reason });
+  }
   const named = eventName(fields, as, limits);
   if (!named.ok) return refusalOf(rule, 'as', named.error);
   const text = project(fields, data);

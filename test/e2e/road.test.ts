@@ -15,11 +15,13 @@ apps: [{ id: app-id, key: app-key, secret: app-secret }]
 events:
   - { on: 'chat.message.*', to: 'private-chat.{data.room}', as: message.posted, data: { id: '{data.id}', text: '{data.text}' }, except: '{data.socketId}' }
   - { on: 'news.*', to: news }
-  - { on: 'feed.#', to: 'feed.{data.feed}', as: item }
+  - { on: 'feed.#', to: 'feed.{data.feed}', as: item, schema: feed.json }
 channels:
   - { name: 'private-chat.{room}', allow: 'room in claims.rooms' }
 auth: { jwt: { secret: '${jwtSecret}', algorithms: [HS256] } }
 `;
+
+const feedSchema = '{"type":"object","properties":{"n":{"type":"integer"}}}';
 
 interface Refusal {
   readonly type: string;
@@ -32,7 +34,12 @@ describe('the road from a domain event to a stock client', function () {
   const open: { disconnect(): void }[] = [];
 
   before(async () => {
-    cluster = await startCluster({ edges: 2, routers: 2, config });
+    cluster = await startCluster({
+      edges: 2,
+      routers: 2,
+      config,
+      files: { 'feed.json': feedSchema },
+    });
   });
 
   afterEach(() => {
@@ -186,6 +193,7 @@ describe('the road from a domain event to a stock client', function () {
       ['not json', 'invalid_json'],
       [Buffer.from([0x22, 0xff, 0x22]), 'invalid_utf8'],
       [`${'['.repeat(10_000)}${']'.repeat(10_000)}`, 'too_deep'],
+      ['{"feed":"good","n":"one"}', 'schema_violation'],
       ['{}', 'missing_field'],
       ['{"feed":"a.b"}', 'invalid_segment'],
       ['{"feed":"#"}', 'invalid_segment'],
@@ -203,6 +211,9 @@ describe('the road from a domain event to a stock client', function () {
       ...bad.map(([, code]) => code),
       'invalid_cloudevent',
     ]);
+    expect(letters[3]?.reason).to.equal(
+      'schema_violation: events[2].schema: /n must be a whole number (feed.json)',
+    );
     expect(letters[0]).to.include({ body: 'not json', routingKey: 'feed.item' });
   });
 

@@ -114,6 +114,23 @@ describe('hot reload', () => {
     expect(JSON.stringify(lines)).to.contain('"changed":["a"]').and.not.contain('correct-horse');
   });
 
+  it('sees a schema file that has changed, and refuses one with a mistake', async () => {
+    const schema = join(directory, 'schema.json');
+    writeFileSync(schema, '{"type":"object"}');
+    const text = `${listing('a')}events: [{ on: x, to: y, schema: schema.json }]\n`;
+    const { reloader, taken, lines } = start(text);
+    expect(reloader.paths).to.include(schema);
+    writeFileSync(schema, '{"type":"array"}');
+    await reloader.reload('change');
+    expect(taken.map((config) => config.events[0]?.schema?.document)).to.deep.equal([
+      { type: 'array' },
+    ]);
+    writeFileSync(schema, '{"type":"arry"}');
+    await reloader.reload('change');
+    expect(taken).to.have.lengthOf(1);
+    expect(lines.at(-1)?.problems?.[0]).to.contain('schema.json:1:9  #/type "arry" is not a type');
+  });
+
   it('hands nothing over where the text is the same; a signal is answered all the same', async () => {
     const { reloader, taken, told } = start(listing('a'));
     writeFileSync(file, listing('a'));

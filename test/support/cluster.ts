@@ -16,6 +16,8 @@ export interface ClusterOptions {
   readonly routers: number;
   /** Text of warren.yaml. */
   readonly config: string;
+  /** Texts of files beside it, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly url?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -60,6 +62,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const directory = mkdtempSync(join(tmpdir(), 'warren-e2e-'));
   const config = join(directory, 'warren.yaml');
   writeFileSync(config, options.config);
+  for (const [name, text] of Object.entries(options.files ?? {})) {
+    writeFileSync(join(directory, name), text);
+  }
   const environment = {
     WARREN_BROKER_URL: url,
     WARREN_CONFIG: config,

@@ -130,7 +130,6 @@ warren.yaml:12:1  chanels is not a known key; did you mean "channels"?
 apps:
   - { id: a, key: k, secret: s }
 events:
-  - { on: x, to: y, schema: s.json }
   - { on: x, disconnect: '{data.userId}' }
   - { on: x, unsubscribe: { user: '{data.userId}' } }
 channels:
@@ -142,9 +141,8 @@ ingress: { exchanges: [], queues: [] }
 `);
     expect(told(later)).to.deep.equal(
       [
-        'events[0].schema',
-        'events[1].disconnect',
-        'events[2].unsubscribe',
+        'events[0].disconnect',
+        'events[1].unsubscribe',
         'channels[0].member',
         'channels[1].authorizer',
         'auth.jwt.jwksUri',

@@ -94,7 +94,8 @@ describe('warren.schema.json', () => {
               ? { on: 'x', to: 'y' }
               : { name: 'presence-{room}.{id}', allow: 'true' };
           const text = JSON.stringify({ [list]: [{ ...base, [key]: example }] });
-          const result = loadConfig(text, { path: 'warren.yaml', production: false });
+          const readFile = () => '{}';
+          const result = loadConfig(text, { path: 'warren.yaml', production: false, readFile });
           expect(result.ok ? [] : result.problems, text).to.deep.equal([]);
         }
       }

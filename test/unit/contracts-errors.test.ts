@@ -16,6 +16,7 @@ describe('deadLetterCodes', () => {
       'too_large',
       'too_deep',
       'invalid_cloudevent',
+      'schema_violation',
       'missing_field',
       'invalid_field',
       'invalid_segment',

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { CommandIo } from '../../cli/check.ts';
 import { explain } from '../../cli/explain.ts';
@@ -127,6 +128,26 @@ rules
     expect(stdout).to.contain('→ socket:1.2  (app app-id, by events[0])');
     expect(stdout).to.contain('routing key  app-id.!socket  on warren.channels');
     expect(stdout).to.contain('subscribers  that one socket, while it is connected');
+  });
+
+  it('says that the payload is what a schema asks for, or what it lacks', async () => {
+    const files = {
+      'schema.yaml': 'events: [{ on: a, to: x, schema: s.json }]',
+      [join(process.cwd(), 's.json')]: '{"required":["id"]}',
+    };
+    const given = { files, config: 'schema.yaml' };
+    const good = await run('a', { ...given, data: { id: 1 } });
+    expect(good.code).to.equal(0);
+    expect(good.stdout).to.contain('on a  yes, and the payload is what s.json asks for\n');
+    const bad = await run('a', { ...given, data: {} });
+    expect(bad.code).to.equal(4);
+    expect(bad.stdout).to.contain(
+      'reason  schema_violation: events[0].schema: the payload lacks the property "id" (s.json)\n',
+    );
+    const json = await run('a', { ...given, data: { id: 1 }, json: true });
+    expect((JSON.parse(json.stdout) as { rules: unknown }).rules).to.deep.equal([
+      { rule: 0, on: 'a', outcome: 'matched', schema: 's.json' },
+    ]);
   });
 
   it('says why nothing matched, and what is near', async () => {

@@ -1,11 +1,14 @@
+import { basename } from 'node:path';
 import { expect } from 'chai';
 import { loadConfig } from '../../config/load.ts';
 import { decodeDomainEvent } from '../../contracts/domain-event.ts';
 import type { WarrenConfig } from '../../contracts/warren-config.ts';
 import { compileRoutes, type RuleStep } from '../../router/rules.ts';
 
+/** `schemas/<name>.json` asks for a property of that name. */
 function configOf(text: string): WarrenConfig {
-  const result = loadConfig(text, { path: 'warren.yaml', production: false });
+  const readFile = (path: string) => JSON.stringify({ required: [basename(path, '.json')] });
+  const result = loadConfig(text, { path: 'warren.yaml', production: false, readFile });
   if (result.ok) return result.config;
   throw new Error(result.problems.map((one) => `${one.path} ${one.message}`).join('\n'));
 }
@@ -84,6 +87,35 @@ describe('compileRoutes', () => {
       text: 'events[1].to: {data.id} is not in the event',
     });
     expect(steps).to.deep.equal(['0 matched', '1 refused']);
+  });
+
+  it('checks the payload of an event that the rule takes, before anything is read from it', () => {
+    const text = `events:
+  - { on: '#', to: 'a-{data.id}', schema: schemas/id.json }`;
+    expect(lines(text, { data: { id: 1 } })).to.have.lengthOf(1);
+    expect(lines(text)).to.deep.equal([
+      '[schema_violation] events[0].schema: the payload lacks the property "id" (schemas/id.json)',
+    ]);
+    expect(lines(text, { key: 'k', body: '[]' })).to.have.lengthOf(1);
+  });
+
+  it('asks no schema of a rule whose pattern or condition says no', () => {
+    const text = `events:
+  - { on: other.#, to: a, schema: schemas/id.json }
+  - { on: '#', to: b, schema: schemas/id.json, when: "event.type == 'T'" }
+  - { on: '#', to: c, schema: schemas/id.json, when: data.missing }
+  - { on: '#', to: d }`;
+    expect(lines(text, { type: 'U' }).map((line) => line.split(' ')[0])).to.deep.equal(['d']);
+    expect(lines(text, { type: 'T' })[0]).to.contain('[schema_violation] events[1].schema');
+  });
+
+  it('publishes nothing where the schema of one rule is violated', () => {
+    const text = `events:
+  - { on: '#', to: a }
+  - { on: '#', to: b, schema: schemas/id.json }
+  - { on: '#', to: c }`;
+    expect(lines(text)[0]).to.contain('[schema_violation]');
+    expect(lines(text, { data: { id: 1 } })).to.have.lengthOf(3);
   });
 
   it('takes a condition that is false, or fails, for a no', () => {
