@@ -49,6 +49,10 @@ export interface MemoryBroker extends Broker {
   deadLetters(): readonly DeadLetter[];
   /** Reports that were given up, oldest first. */
   webhookDeadLetters(): readonly WebhookDeadLetter[];
+  /** A topic exchange of somebody else, to publish to with `domainEvents.publish`. There is `amq.topic` from the start. */
+  declareExchange(name: string): void;
+  /** A queue of somebody else, to publish to by way of the exchange `''`. */
+  declareQueue(name: string): void;
   /** What there is besides the durable topology, over all connections. */
   counts(): BrokerCounts;
   /** Breaks this connection; it is back a turn of the event loop later. */
@@ -97,6 +101,8 @@ function connect(host: Host): MemoryBroker {
     peer: () => connect(host),
     deadLetters: () => host.router.deadLetters(),
     webhookDeadLetters: () => host.webhooks.deadLetters(),
+    declareExchange: (name) => host.foreign.declareExchange(name),
+    declareQueue: (name) => host.foreign.declareQueue(name),
     counts: () => host.counts(),
     interrupt() {
       connection.setReachable(false);

@@ -6,6 +6,7 @@ import type { BusMessage } from '../port.ts';
 import { CacheLog } from './cache-log.ts';
 import { ContinuityQueues } from './continuity-queues.ts';
 import { TopicExchange } from './exchange.ts';
+import { ForeignQueues } from './foreign-queues.ts';
 import { Queue } from './queue.ts';
 import { RouterQueue } from './router-queue.ts';
 import { createTurns, type Turns } from './turns.ts';
@@ -38,6 +39,7 @@ export class Host {
   readonly connections = new Set<{ refresh(): void }>();
   readonly channels = new TopicExchange<Queue<Publication>>();
   readonly edges = new TopicExchange<Queue<BusMessage>>();
+  readonly foreign: ForeignQueues;
   readonly router: RouterQueue;
   readonly continuity: ContinuityQueues;
   readonly cache: CacheLog;
@@ -52,7 +54,8 @@ export class Host {
     this.names = options.names;
     this.clock = options.clock;
     this.maxUnconfirmed = options.maxUnconfirmed;
-    this.router = new RouterQueue(this.turns, options);
+    this.foreign = new ForeignQueues(this.turns, [options.names.domainEvents, 'amq.topic']);
+    this.router = new RouterQueue(this.turns, this.foreign, options);
     this.continuity = new ContinuityQueues(this.turns, this.channels, options);
     this.cache = new CacheLog(options);
     this.webhooks = new WebhookReports(this.turns, options);

@@ -9,6 +9,7 @@ import { describeChannelPublisher } from './channel-publisher.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
+import { describeEventSources } from './event-sources.ts';
 import { describePublicationCache } from './publication-cache.ts';
 import { describeSessionQueues } from './session-queues.ts';
 import { describeWebhookQueues } from './webhook-queues.ts';
@@ -19,6 +20,7 @@ describe('the AMQP adapter', function () {
   this.timeout(20_000);
   describeBroker(amqp);
   describeDomainEvents(amqp);
+  describeEventSources(amqp);
   describeChannelPublisher(amqp);
   describeSessionQueues(amqp);
   describeEdgeQueues(amqp);
