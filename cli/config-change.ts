@@ -4,6 +4,8 @@ import type { AppConfig, WarrenConfig } from '../contracts/warren-config.ts';
 
 export type RoleName = 'edge' | 'router';
 
+const limitsPart = 'limits of apps, as events are checked against them';
+
 /** The parts of the configuration that each role works by, under the names that people know them by. */
 const used: Readonly<
   Record<RoleName, Readonly<Record<string, (config: WarrenConfig) => unknown>>>
@@ -15,14 +17,15 @@ const used: Readonly<
   },
   router: {
     events: (config) => config.events,
-    'limits of apps, as events are checked against them': limitsForEvents,
+    ingress: (config) => config.ingress,
+    [limitsPart]: limitsForEvents,
   },
 };
 
 /** Of these, what the role takes up while it runs, if it can reload at all. */
 const reloadable: Readonly<Record<RoleName, readonly string[]>> = {
   edge: ['apps', 'channels'],
-  router: [],
+  router: ['events', 'ingress', limitsPart],
 };
 
 function limitsForEvents(config: WarrenConfig): unknown {

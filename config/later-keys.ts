@@ -2,7 +2,8 @@
 
 /** Where the key stands, list positions left out, as `events[].schema`. */
 const laterKeys: ReadonlySet<string> = new Set([
-  'ingress',
+  'ingress.redis',
+  'ingress.http',
   'egress',
   'partitions',
   'events[].schema',

@@ -5,6 +5,7 @@ import { type Apps, type FallbackApp, readApps } from './apps.ts';
 import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
 import { readEventRules } from './event-rules.ts';
+import { readIngress } from './ingress.ts';
 import { inFileOrder, type Problem } from './problems.ts';
 import type { ReadFile } from './secrets.ts';
 import { checkShape } from './shape.ts';
@@ -54,12 +55,14 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
   const events = readEventRules(source, shape, apps);
   const channels = readChannelRules(source, shape, apps);
   const auth = readAuth(source, shape, readFile);
+  const ingress = readIngress(source, shape);
   const problems = inFileOrder([
     ...shape.problems,
     ...apps.problems,
     ...events.problems,
     ...channels.problems,
     ...auth.problems,
+    ...ingress.problems,
   ]);
   const warnings = inFileOrder([
     ...apps.warnings,
@@ -80,6 +83,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
       events: events.rules,
       channels: channels.rules,
       ...(auth.auth === undefined ? {} : { auth: auth.auth }),
+      ...(ingress.ingress === undefined ? {} : { ingress: ingress.ingress }),
     },
   };
 }

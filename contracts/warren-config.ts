@@ -14,6 +14,7 @@ export interface WarrenConfig {
   /** In file order; the first whose name matches decides. */
   readonly channels: readonly ChannelRule[];
   readonly auth?: AuthConfig;
+  readonly ingress?: IngressConfig;
 }
 
 export interface AppConfig {
@@ -81,6 +82,14 @@ export interface ChannelRule {
   readonly presenceGraceMs?: number;
   /** `session`: by a queue per connection; `edge`: by the queue that all of an edge share. Default `auto`. A rule has at least one of `allow`, `presenceGraceMs` and this. */
   readonly delivery?: DeliveryRule;
+}
+
+/** Where events come from besides the exchange of the settings. */
+export interface IngressConfig {
+  /** Existing exchanges, each once. */
+  readonly exchanges: readonly string[];
+  /** Existing queues, each once. */
+  readonly queues: readonly string[];
 }
 
 export interface AuthConfig {
