@@ -91,6 +91,68 @@ describe('the router’s bindings over AMQP', function () {
     ]);
   });
 
+  it('are written down before they are made: a router that dies in between leaves none unknown', async () => {
+    const { broker, peer, admin, names, cutOff } = await create();
+    const consumption = await broker.domainEvents.consume(consuming(['a']));
+    let died: Promise<void> | undefined;
+    void consumption
+      .rebind({ patterns: ['b'] }, () => {
+        died = cutOff();
+      })
+      .catch(() => undefined);
+    await eventually(() => assert.isDefined(died));
+    await died;
+    assert.deepEqual(await routedKeys(admin, names.domainEvents, ['a', 'b']), ['a', 'b']);
+    const next = await (await peer()).domainEvents.consume(consuming(['c']));
+    await eventually(async () =>
+      assert.deepEqual(await routedKeys(admin, names.domainEvents, ['a', 'b', 'c']), ['c']),
+    );
+    await next.stop(1_000);
+  });
+
+  it('and queues of others stay with the router that leads when a former one comes back', async () => {
+    const lines: string[] = [];
+    const log = createLog('info', {}, { write: (line) => lines.push(line) });
+    const { broker, peer, admin, names, cutOff, reconnect } = await create({ log });
+    const queue = `${names.prefix}orders`;
+    const channel = await admin.createConfirmChannel();
+    // One whose type does not know of exclusive consumers.
+    await channel.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum' } });
+    const taken: string[] = [];
+    const sources = (name: string) =>
+      consuming([name], {
+        queues: [queue],
+        async handle({ body }) {
+          taken.push(`${name} ${body.toString()}`);
+          return done;
+        },
+      });
+    await broker.domainEvents.consume(sources('former'));
+    const other = await peer();
+    const next = await other.domainEvents.consume(sources('next'));
+    const send = async (n: number) => {
+      channel.sendToQueue(queue, Buffer.from(String(n)));
+      await channel.waitForConfirms();
+      await eventually(() => assert.match(taken.at(-1) ?? '', new RegExp(` ${n}$`)));
+    };
+    await send(0);
+    await cutOff();
+    await send(1);
+    await reconnect();
+    await eventually(() => assert.isTrue(broker.status().ready));
+    await eventually(() =>
+      assert.lengthOf(
+        lines.filter((line) => line.includes('standing by')),
+        2,
+      ),
+    );
+    for (const n of range(20, 2)) await send(n);
+    assert.deepEqual(taken, ['former 0', ...range(21, 1).map((n) => `next ${n}`)]);
+    await next.stop(1_000);
+    await channel.deleteQueue(queue);
+    await channel.close();
+  });
+
   it('survive the deletion of their list, which is written anew', async () => {
     const { broker, admin, names } = await create();
     const keys: string[] = [];
@@ -117,7 +179,9 @@ describe('the router’s bindings over AMQP', function () {
 
   it('are made anew where somebody deletes the router’s queue', async () => {
     const { broker, admin, names } = await create();
-    const consumption = await broker.domainEvents.consume(consuming(['a', 'b']));
+    const consumption = await broker.domainEvents.consume(consuming(['a']));
+    // From here on nothing is looked at again for minutes.
+    await consumption.rebind({ patterns: ['a', 'b'] });
     const channel = await admin.createChannel();
     await channel.deleteQueue(names.routerEvents);
     await channel.close();

@@ -60,6 +60,29 @@ export function describeEventSources(adapter: BrokerAdapter): void {
       await standby.stop(1_000);
     });
 
+    it('of one that stands by can be changed at once, and hold when it takes over', async () => {
+      const { broker, peer } = current();
+      const other = await peer();
+      const heard = new Heard();
+      const active = await broker.domainEvents.consume(new Heard().options(['a']));
+      const standby = await other.domainEvents.consume(heard.options(['b']));
+      let calls = 0;
+      await standby.rebind({ patterns: ['c'] }, () => {
+        calls += 1;
+      });
+      assert.equal(calls, 1);
+      await active.stop(1_000);
+      await eventually(async () => {
+        await publish(other, 'c');
+        assert.include(heard.keys, 'c');
+      });
+      heard.events.length = 0;
+      await publish(other, 'a', 'b', 'c');
+      await eventually(() => assert.include(heard.keys, 'c'));
+      assert.notIncludeMembers(heard.keys, ['a', 'b']);
+      await standby.stop(1_000);
+    });
+
     it('are bound before `between` and unbound after it', async () => {
       const { broker, peer } = current();
       const publisher = await peer();
