@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.ts';
 import type { DomainEvents, OutgoingEvent } from '../port.ts';
 import type { Connection } from './connection.ts';
 import { RouterConsumption } from './router-consumption.ts';
-import type { StoredEvent } from './router-queue.ts';
+import type { StoredEvent } from './stored-event.ts';
 
 /** An event as any AMQP client could publish it. */
 export interface ForeignEvent extends OutgoingEvent {

@@ -2,7 +2,7 @@
 import { ConsumerLine } from './consumer-line.ts';
 import { TopicExchange } from './exchange.ts';
 import { Queue } from './queue.ts';
-import type { StoredEvent } from './router-queue.ts';
+import type { StoredEvent } from './stored-event.ts';
 import type { Turns } from './turns.ts';
 
 export interface ForeignQueue {

@@ -4,7 +4,7 @@ import type { ConsumeOptions, Consumption, EventSources } from '../port.ts';
 import type { Connection } from './connection.ts';
 import type { ConsumerLine } from './consumer-line.ts';
 import { OrderedConsumer } from './ordered-consumer.ts';
-import type { StoredEvent } from './router-queue.ts';
+import type { StoredEvent } from './stored-event.ts';
 import { closedError } from './waiters.ts';
 
 /** A queue that it consumes no more: what is in hand may take so long to settle. */

@@ -1,12 +1,10 @@
 /** The router's queue: one total order, one active consumer of those in line, and the dead letters. */
-import type { IncomingEvent } from '../../contracts/domain-event.ts';
 import type { Refusal } from '../../contracts/errors.ts';
 import { ConsumerLine } from './consumer-line.ts';
 import type { ForeignQueues } from './foreign-queues.ts';
 import { Queue } from './queue.ts';
+import type { StoredEvent } from './stored-event.ts';
 import type { Turns } from './turns.ts';
-
-export type StoredEvent = Omit<IncomingEvent, 'redelivered'>;
 
 /** A refused event, as it came, and why. */
 export interface DeadLetter {

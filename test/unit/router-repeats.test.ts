@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { DomainEvent } from '../../contracts/domain-event.ts';
-import { createRepeats, repeatKey } from '../../router/repeats.ts';
+import { createRepeats, maxRemembered, rememberedMs, repeatKey } from '../../router/repeats.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
 const event = (id: string | undefined, source?: string): DomainEvent => ({
@@ -41,6 +41,10 @@ describe('createRepeats', () => {
     const repeats = createRepeats(clock, { maxRemembered, rememberedMs: 1_000 });
     return { clock, repeats, follow: (key: string) => repeats.follow(key, Promise.resolve()) };
   };
+
+  it('remembers as much as docs/delivery.md says', () => {
+    expect([maxRemembered, rememberedMs]).to.deep.equal([50_000, 10 * 60_000]);
+  });
 
   it('remembers what is done for its time, and no longer', async () => {
     const { clock, repeats, follow } = setUp();
