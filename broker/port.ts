@@ -37,10 +37,15 @@ export interface BrokerStatus {
 /** Domain events in: one total order, at least once. */
 export interface DomainEvents {
   /**
-   * Consumes the router's queue, which exists and is bound to the given patterns when this resolves; waits for the broker
-   * as long as that takes.
+   * Consumes the router's queue, which exists and is bound to the given sources when this resolves, or another consumer is active;
+   * waits for the broker as long as that takes.
    *
    * - Of all consumers of the queue in the cluster one is active at a time; the next takes over within seconds of its end.
+   * - The active one decides what the queue is bound to: when it takes over, what is no longer wanted is unbound, also what a former
+   *   process has bound. Something that nobody wants may stay bound while a change is under way, never too little.
+   * - Further exchanges are bound with the same patterns, and further queues are consumed by the active consumer alone, each by the
+   *   promises below, in its own order. One that is missing, or that the broker forbids, is told to `problems`, stops none of the
+   *   others, and is taken up when it is there.
    * - `handle` is called in queue order, each call after the former has returned its promise; up to `prefetch` promises are
    *   unresolved at a time. Settlement follows queue order, whatever order the promises resolve in.
    * - `done` removes the event. `dead-letter` removes it after the dead-letter queue has confirmed a copy with the reason.
@@ -57,12 +62,22 @@ export interface DomainEvents {
   publish(event: OutgoingEvent): Promise<void>;
 }
 
-export interface ConsumeOptions {
+/** Where domain events come from. */
+export interface EventSources {
   /** AMQP topic patterns over the routing key. */
   readonly patterns: readonly string[];
-  /** 1 to 1,000. */
+  /** Names of further exchanges, of others. */
+  readonly exchanges?: readonly string[];
+  /** Names of further queues, of others. */
+  readonly queues?: readonly string[];
+}
+
+export interface ConsumeOptions extends EventSources {
+  /** Of each queue; 1 to 1,000. */
   readonly prefetch: number;
   handle(event: IncomingEvent): Promise<Outcome>;
+  /** All that is amiss with the sources, a sentence for each, on every change; empty when all is well. Must not throw. */
+  problems?(sentences: readonly string[]): void;
 }
 
 export type Outcome =
@@ -70,8 +85,13 @@ export type Outcome =
   | { readonly kind: 'dead-letter'; readonly refusal: Refusal };
 
 export interface Consumption {
-  /** Binds the new patterns before it unbinds those that are gone; no event that both sets match is missed. */
-  rebind(patterns: readonly string[]): Promise<void>;
+  /**
+   * Binds what is new, calls `between`, and then unbinds what is gone; no event that both sets match is missed. Waits while the broker
+   * is away and tries again where it fails; of several calls that wait the latest is applied. Rejects with `closed`.
+   *
+   * @param between must not throw
+   */
+  rebind(sources: EventSources, between?: () => void): Promise<void>;
   /** Takes no further event, waits for those in hand to settle (at most `deadlineMs`), then lets go. Idempotent. */
   stop(deadlineMs: number): Promise<void>;
 }

@@ -4,6 +4,9 @@ import type { AppConfig, WarrenConfig } from '../contracts/warren-config.ts';
 
 export type RoleName = 'edge' | 'router';
 
+const sourcesPart = 'ingress.exchanges and ingress.queues';
+const limitsPart = 'limits of apps, as events are checked against them';
+
 /** The parts of the configuration that each role works by, under the names that people know them by. */
 const used: Readonly<
   Record<RoleName, Readonly<Record<string, (config: WarrenConfig) => unknown>>>
@@ -17,15 +20,16 @@ const used: Readonly<
   },
   router: {
     events: (config) => config.events,
+    [sourcesPart]: ({ ingress }) => [ingress?.exchanges, ingress?.queues],
     'ingress.redis': (config) => config.ingress?.redis,
-    'limits of apps, as events are checked against them': limitsForEvents,
+    [limitsPart]: limitsForEvents,
   },
 };
 
 /** Of these, what the role takes up while it runs, if it can reload at all. */
 const reloadable: Readonly<Record<RoleName, readonly string[]>> = {
   edge: ['apps', 'channels', 'egress'],
-  router: [],
+  router: ['events', sourcesPart, limitsPart],
 };
 
 function limitsForEvents(config: WarrenConfig): unknown {

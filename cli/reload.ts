@@ -11,7 +11,10 @@ import { partsForRestart, type RoleName, summarizeApps } from './config-change.t
 
 /** A role that may take up a new configuration while it runs. */
 export interface ReloadableRole extends Role {
-  /** Takes the apps and the channel rules. The configuration has been checked; a failure is a bug, and leaves the old one in use. */
+  /**
+   * Takes what it works by, but for `auth`. The configuration has been checked; a failure is a bug, and leaves the old one in use. A role
+   * that needs the broker for it takes it up by itself when it can, and tells the log.
+   */
   reload?(config: WarrenConfig): void | Promise<void>;
 }
 

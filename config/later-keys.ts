@@ -2,8 +2,6 @@
 
 /** Where the key stands, list positions left out, as `events[].disconnect`. */
 const laterKeys: ReadonlySet<string> = new Set([
-  'ingress.exchanges',
-  'ingress.queues',
   'partitions',
   'events[].disconnect',
   'events[].unsubscribe',

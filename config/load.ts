@@ -6,6 +6,7 @@ import { readAuth } from './auth.ts';
 import { readChannelRules } from './channel-rules.ts';
 import { readEgress } from './egress.ts';
 import { readEventRules } from './event-rules.ts';
+import { type IngressSources, readIngressSources } from './ingress.ts';
 import { createSchemaFiles } from './payload-schema/files.ts';
 import { inFileOrder, type Problem } from './problems.ts';
 import { type RedisFallback, readRedisIngress } from './redis-ingress.ts';
@@ -68,6 +69,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     readFile: readSecret,
     rules: events.rules.length,
   });
+  const sources = readIngressSources(source, shape);
   const problems = inFileOrder([
     ...shape.problems,
     ...apps.problems,
@@ -75,6 +77,7 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     ...channels.problems,
     ...auth.problems,
     ...redis.problems,
+    ...sources.problems,
   ]).concat(schemas.problems);
   const warnings = inFileOrder([
     ...apps.warnings,
@@ -96,16 +99,26 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
       channels: channels.rules,
       egress: readEgress(source, shape),
       ...(auth.auth === undefined ? {} : { auth: auth.auth }),
-      ...ingressOf(source, redis.redis),
+      ...ingressOf(source, sources, redis.redis),
     },
   };
 }
 
-function ingressOf(source: Source, redis: RedisIngress | undefined): Pick<WarrenConfig, 'ingress'> {
+/** Absent where the file asks for none of it. */
+function ingressOf(
+  source: Source,
+  { exchanges, queues }: IngressSources,
+  redis: RedisIngress | undefined,
+): Pick<WarrenConfig, 'ingress'> {
   const http = (source.value['ingress'] as { readonly http?: boolean } | undefined)?.http === true;
-  if (redis === undefined && !http) return {};
+  if (exchanges.length + queues.length === 0 && redis === undefined && !http) return {};
   return {
-    ingress: { ...(redis === undefined ? {} : { redis }), ...(http ? { http } : {}) },
+    ingress: {
+      exchanges,
+      queues,
+      ...(redis === undefined ? {} : { redis }),
+      ...(http ? { http } : {}),
+    },
   };
 }
 

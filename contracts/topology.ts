@@ -39,6 +39,8 @@ export interface TopologyNames {
   readonly routerEvents: string;
   /** Events that were refused, with their reason. */
   readonly routerDeadLetters: string;
+  /** What the router's queue is bound to, as the router that leads has written it down. */
+  readonly routerBindings: string;
   /** The stream of cached publications. */
   readonly publicationCache: string;
   /** Webhook reports that were given up, with their reason. */
@@ -68,6 +70,7 @@ export function topologyNames(prefix = '', domainEvents?: string): TopologyNames
     edges: `${prefix}warren.edges`,
     routerEvents: `${prefix}router.events`,
     routerDeadLetters: `${prefix}router.events.dlq`,
+    routerBindings: `${prefix}router.bindings`,
     publicationCache: `${prefix}warren.cache`,
     webhookDeadLetters: `${prefix}webhooks.dlq`,
   };
@@ -97,7 +100,7 @@ export function sessionQueueName(names: TopologyNames, sessionKey: string): stri
 
 const topic = (name: string): ExchangeDeclaration => ({ name, type: 'topic', durable: true });
 
-/** The router's queue and its dead letters. */
+/** The router's queue, its dead letters and the list of its bindings. */
 export function routerQueues(names: TopologyNames): readonly QueueDeclaration[] {
   return [
     {
@@ -113,6 +116,18 @@ export function routerQueues(names: TopologyNames): readonly QueueDeclaration[] 
       },
     },
     { name: names.routerDeadLetters, durable: true, arguments: { 'x-queue-type': 'quorum' } },
+    {
+      name: names.routerBindings,
+      durable: true,
+      arguments: {
+        'x-queue-type': 'quorum',
+        // Whoever is handed the list leads; it holds the list until it ends, and then the next one is handed it.
+        'x-single-active-consumer': true,
+        'x-max-length': 1_000,
+        // The list is the oldest message: rather none that is new.
+        'x-overflow': 'reject-publish',
+      },
+    },
   ];
 }
 
@@ -202,6 +217,21 @@ export function webhookDeadLetterQueue(names: TopologyNames): QueueDeclaration {
       'x-overflow': 'drop-head',
     },
   };
+}
+
+/** True for what Warren keeps for itself under these names, whether it exists or not. */
+export function isOwnQueue(names: TopologyNames, queue: string): boolean {
+  const declared = topology(names).queues.some(({ name }) => name === queue);
+  return (
+    declared ||
+    queue.startsWith(`${names.prefix}edge.`) ||
+    queue.startsWith(webhookQueueName(names, ''))
+  );
+}
+
+/** As `isOwnQueue`; the exchange that services publish to is not among them. */
+export function isOwnExchange(names: TopologyNames, exchange: string): boolean {
+  return [names.channels, names.clients, names.edges].includes(exchange);
 }
 
 /** Durable topology. Connection, session and webhook target queues are not part of it: they come and go with their owners. */

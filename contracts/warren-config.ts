@@ -30,6 +30,10 @@ export interface EgressConfig {
 
 /** Ways in for domain events beside the exchange of the settings. */
 export interface IngressConfig {
+  /** Existing exchanges, each once. */
+  readonly exchanges: readonly string[];
+  /** Existing queues, each once. */
+  readonly queues: readonly string[];
   readonly redis?: RedisIngress;
   /** `POST /apps/<id>/domain-events` is open to whoever holds the secret of the app. */
   readonly http?: true;

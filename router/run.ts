@@ -5,13 +5,19 @@
 import type { BrokerError } from '../broker/errors.ts';
 import type { ChannelPublisher, Outcome } from '../broker/port.ts';
 import { ruleName } from '../config/rule-name.ts';
-import { decodeDomainEvent, type IncomingEvent } from '../contracts/domain-event.ts';
+import {
+  type DomainEvent,
+  decodeDomainEvent,
+  type IncomingEvent,
+} from '../contracts/domain-event.ts';
 import type { Refusal } from '../contracts/errors.ts';
 import { createPublication, type Publication } from '../contracts/publication.ts';
 import { fail, ok, type Result } from '../contracts/result.ts';
+import type { EventRule } from '../contracts/warren-config.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
+import { createRepeats, repeatKey } from './repeats.ts';
 import type { Routes, RuleStep } from './rules.ts';
 
 export interface EventHandlerParts {
@@ -28,8 +34,8 @@ const secondsBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 /**
  * Makes the `handle` of `DomainEvents.consume`.
  *
- * Resolves `done` when every publication is confirmed, also where there is none; `dead-letter` where the event is malformed or a rule
- * refuses it, and then nothing of it was published. Rejects with the publisher's error when a publication was not confirmed: the
+ * Resolves `done` when every publication is confirmed, also where there is none or where the event repeats one that was published
+ * already (`repeats.ts`); `dead-letter` where the event is malformed or a rule refuses it, and then nothing of it was published. Rejects with the publisher's error when a publication was not confirmed: the
  * event stays in the queue and comes again, with the same publication ids where it has an id.
  */
 export function createEventHandler(
@@ -38,19 +44,9 @@ export function createEventHandler(
   const { publisher, clock, log } = parts;
   const count = routerMetrics(parts.metrics);
   const conditionErrors = reportConditionErrors(log, count.conditionErrors);
-  return async (raw) => {
+  const repeats = createRepeats(clock);
+  const publish = async (publications: readonly Publication[]): Promise<Outcome> => {
     const startedMs = clock.monotonicMs();
-    const prepared = prepare(raw, parts.routes, conditionErrors, log);
-    if (!prepared.ok) {
-      count.events('refused');
-      count.refusals(prepared.error.code);
-      return { kind: 'dead-letter', refusal: prepared.error };
-    }
-    const publications = prepared.value;
-    if (publications.length === 0) {
-      count.events('unmatched');
-      return { kind: 'done' };
-    }
     try {
       const confirmed = await Promise.all(publications.map((one) => publisher.publish(one)));
       for (const { routed } of confirmed) count.publications(routed);
@@ -61,22 +57,52 @@ export function createEventHandler(
     }
     count.events('routed');
     count.seconds((clock.monotonicMs() - startedMs) / 1000);
-    return { kind: 'done' };
+    return done;
+  };
+  return async (raw) => {
+    const event = guarded(log, () => decodeDomainEvent(raw));
+    const key = event.ok ? repeatKey(event.value) : undefined;
+    const seen = key !== undefined && repeats.seen(key);
+    if (seen !== false) {
+      // One that fails takes its repetitions along: they come again behind it.
+      await seen;
+      count.events('repeated');
+      return done;
+    }
+    const prepared = event.ok
+      ? guarded(log, () => prepare(event.value, parts.routes, conditionErrors))
+      : event;
+    if (!prepared.ok) {
+      count.events('refused');
+      count.refusals(prepared.error.code);
+      return { kind: 'dead-letter', refusal: prepared.error };
+    }
+    const publications = prepared.value;
+    if (publications.length === 0) {
+      // Not remembered: a rule for it may come, and whoever publishes it then anew means it.
+      count.events('unmatched');
+      return done;
+    }
+    const published = publish(publications);
+    return key === undefined ? published : repeats.follow(key, published);
   };
 }
 
+const done: Outcome = { kind: 'done' };
+
 function prepare(
-  raw: IncomingEvent,
+  event: DomainEvent,
   routes: Routes,
   observe: (step: RuleStep) => void,
-  log: Log,
 ): Result<readonly Publication[], Refusal> {
+  const routed = routes.route(event, observe);
+  if (!routed.ok) return routed;
+  return ok(routed.value.map(({ publication }) => createPublication(publication)));
+}
+
+function guarded<T>(log: Log, work: () => Result<T, Refusal>): Result<T, Refusal> {
   try {
-    const event = decodeDomainEvent(raw);
-    if (!event.ok) return event;
-    const routed = routes.route(event.value, observe);
-    if (!routed.ok) return routed;
-    return ok(routed.value.map(({ publication }) => createPublication(publication)));
+    return work();
   } catch (error) {
     // A bug must not stop the events behind this one; the event itself waits in the dead letters.
     log.error({ err: error }, 'routing failed, which is a bug');
@@ -87,7 +113,7 @@ function prepare(
 function routerMetrics(metrics: Metrics) {
   const events = metrics.counter(
     'warren_router_events_total',
-    'Domain events by outcome: routed, unmatched (no rule wanted it), refused (dead-lettered), failed (not confirmed, will come again).',
+    'Domain events by outcome: routed, unmatched (no rule wanted it), repeated (published already under the same id), refused (dead-lettered), failed (not confirmed, will come again).',
   );
   const refusals = metrics.counter(
     'warren_router_refusals_total',
@@ -112,6 +138,7 @@ function routerMetrics(metrics: Metrics) {
     routed: { outcome: 'routed' },
     unmatched: { outcome: 'unmatched' },
     refused: { outcome: 'refused' },
+    repeated: { outcome: 'repeated' },
     failed: { outcome: 'failed' },
   };
   return {
@@ -125,13 +152,14 @@ function routerMetrics(metrics: Metrics) {
 
 /** Counts every failed condition and tells the log once for each rule: at 10,000 events a second once is enough. */
 function reportConditionErrors(log: Log, count: (rule: string) => void): (step: RuleStep) => void {
-  const told = new Set<number>();
+  // By the rule itself: after a reload another one may stand in its place.
+  const told = new WeakSet<EventRule>();
   return (step) => {
     if (step.outcome !== 'condition-error') return;
     const rule = ruleName(step.rule);
     count(rule);
-    if (told.has(step.rule.index)) return;
-    told.add(step.rule.index);
+    if (told.has(step.rule)) return;
+    told.add(step.rule);
     // The error's text may repeat a word of the payload; its code does not.
     log.warn({ rule, code: step.code }, 'a condition failed, which counts as no');
   };

@@ -34,6 +34,8 @@ export interface AmqpOptions {
   readonly backoff?: Backoff;
   /** Channels of sessions that hold a message for as long as they live are renewed at a quiet moment after this. Default 15 minutes. */
   readonly renewSessionsAfterMs?: number;
+  /** Between attempts to take up sources of domain events that are missing. Default 5 seconds. */
+  readonly retrySourcesAfterMs?: number;
   /** Default `webhookLifetimeMs`. Like the next, it shapes only queues that do not exist yet. */
   readonly webhookLifetimeMs?: number;
   /** Reports that wait for one target. Default 10,000. */
@@ -48,6 +50,7 @@ const defaults = {
   maxUnconfirmed: 10_000,
   maxWebhookReports: 10_000,
   renewSessionsAfterMs: 15 * 60_000,
+  retrySourcesAfterMs: 5_000,
   backoff: { minimumMs: 100, maximumMs: 3_000 },
 };
 
@@ -139,6 +142,7 @@ export function connectAmqp(options: AmqpOptions): Broker {
     names,
     clock,
     log,
+    retryAfterMs: options.retrySourcesAfterMs ?? defaults.retrySourcesAfterMs,
   });
   const publicationCache = new AmqpPublicationCache({
     link: consuming,

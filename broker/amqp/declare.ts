@@ -31,6 +31,12 @@ export function ensureQueue(model: ChannelModel, queue: QueueDeclaration): Promi
   );
 }
 
+/** Rejects with `BrokerError` where a queue of somebody else does not exist: it is theirs to declare. */
+export async function requireQueue(model: ChannelModel, name: string): Promise<void> {
+  const missing = await onThrowAwayChannel(model, (channel) => channel.checkQueue(name));
+  if (missing !== undefined) throw toBrokerError(missing, `using queue ${name}`);
+}
+
 /**
  * Bindings cannot be looked at, so this one is made each time. A user who may not bind runs on what an administrator has bound:
  * resolves then too.
@@ -69,7 +75,7 @@ async function ensure(
 }
 
 /** Returns the error, if any: a refused operation closes its channel, and takes nothing else along. */
-async function onThrowAwayChannel(
+export async function onThrowAwayChannel(
   model: ChannelModel,
   operation: (channel: Channel) => Promise<unknown>,
 ): Promise<unknown> {

@@ -21,6 +21,12 @@ export interface OrderedConsumerHost {
 export interface OrderedConsumerSpec {
   readonly queue: string;
   readonly prefetch: number;
+  /** Refuses to share the queue, where its type knows of that. Default: false. */
+  readonly exclusive?: boolean;
+  /** Between attempts on a connection that is itself alive. Default: 200 ms. */
+  readonly retryAfterMs?: number;
+  /** Why it does not consume, on every attempt, or undefined when it does. Default: a line in the log. */
+  problem?(error: unknown): void;
   /** Declares what is missing, on channels of its own. */
   declare(model: ChannelModel): Promise<void>;
   /** Binds the queue, before it is consumed. */
@@ -33,10 +39,16 @@ export interface OrderedConsumerSpec {
 export class OrderedConsumers {
   readonly #running = new Set<OrderedConsumer>();
 
-  /** Resolves when it consumes; rejects, and leaves nothing behind, with what made that impossible for good. */
-  async start(host: OrderedConsumerHost, spec: OrderedConsumerSpec): Promise<OrderedConsumer> {
+  /** Consumes as soon as it can, and until it is stopped. */
+  add(host: OrderedConsumerHost, spec: OrderedConsumerSpec): OrderedConsumer {
     const consumer = new OrderedConsumer(host, spec, () => this.#running.delete(consumer));
     this.#running.add(consumer);
+    return consumer;
+  }
+
+  /** Resolves when it consumes; rejects, and leaves nothing behind, with what made that impossible for good. */
+  async start(host: OrderedConsumerHost, spec: OrderedConsumerSpec): Promise<OrderedConsumer> {
+    const consumer = this.add(host, spec);
     try {
       await consumer.consuming;
     } catch (error) {
@@ -61,7 +73,7 @@ interface Entry {
   settled: boolean;
 }
 
-class OrderedConsumer implements LinkMember {
+export class OrderedConsumer implements LinkMember {
   readonly #host: OrderedConsumerHost;
   readonly #spec: OrderedConsumerSpec;
   readonly #onStop: () => void;
@@ -92,9 +104,9 @@ class OrderedConsumer implements LinkMember {
     else host.link.add(this);
   }
 
-  /** Where it consumes now; absent while it does not. */
-  get channel(): Channel | undefined {
-    return this.#channel;
+  /** Gives everything in hand back to the queue and begins anew, as after a loss of the channel. */
+  async restart(): Promise<void> {
+    await this.#channel?.close().catch(() => undefined);
   }
 
   attached(session: LinkSession): void {
@@ -131,16 +143,16 @@ class OrderedConsumer implements LinkMember {
       if (this.#over(session)) return;
       await this.#spec.declare(session.model);
       const channel = await session.model.createChannel();
+      let established = false;
       channel.on('error', (error) => {
-        this.#host.log.warn(
-          { err: error, queue: this.#spec.queue },
-          'consuming channel closed by the broker',
-        );
+        const fields = { err: error, queue: this.#spec.queue };
+        if (established || this.#spec.problem === undefined) {
+          this.#host.log.warn(fields, 'consuming channel closed by the broker');
+        }
       });
       channel.on('handler-error', (error, event) => {
         this.#host.log.error({ err: error, event }, 'channel event handler failed');
       });
-      let established = false;
       channel.on('close', () => {
         if (this.#channel !== channel) return;
         this.#letGo();
@@ -154,21 +166,25 @@ class OrderedConsumer implements LinkMember {
         return;
       }
       this.#channel = channel;
-      await channel.consume(this.#spec.queue, (message) => this.#delivered(channel, message));
+      await channel.consume(this.#spec.queue, (message) => this.#delivered(channel, message), {
+        exclusive: this.#spec.exclusive ?? false,
+      });
       if (this.#channel !== channel) throw new Error('the channel closed at once');
       established = true;
+      this.#spec.problem?.(undefined);
       this.#consumingNow();
     } catch (error) {
       if (this.#over(session)) return;
       if (error instanceof BrokerError && !error.retryable) this.#refused(error);
-      this.#host.log.warn({ err: error, queue: this.#spec.queue }, 'cannot consume');
+      if (this.#spec.problem !== undefined) this.#spec.problem(error);
+      else this.#host.log.warn({ err: error, queue: this.#spec.queue }, 'cannot consume');
       this.#letGo();
       await this.#reopen(session);
     }
   }
 
   async #reopen(session: LinkSession): Promise<void> {
-    await delay(this.#host.clock, retryMs, session.ended);
+    await delay(this.#host.clock, this.#spec.retryAfterMs ?? retryMs, session.ended);
     if (!this.#over(session)) await this.#open(session);
   }
 

@@ -56,6 +56,10 @@ export interface MemoryBroker extends Broker {
   webhookDeadLetters(): readonly WebhookDeadLetter[];
   /** Hears what a service would with a queue of its own, from now on. Returns the way to stop. */
   listen(pattern: string, listener: ClientEventListener): () => void;
+  /** A topic exchange of somebody else, to publish to with `domainEvents.publish`. There is `amq.topic` from the start. */
+  declareExchange(name: string): void;
+  /** A queue of somebody else, to publish to by way of the exchange `''`. */
+  declareQueue(name: string): void;
   /** What there is besides the durable topology, over all connections. */
   counts(): BrokerCounts;
   /** Breaks this connection; it is back a turn of the event loop later. */
@@ -106,6 +110,8 @@ function connect(host: Host): MemoryBroker {
     deadLetters: () => host.router.deadLetters(),
     webhookDeadLetters: () => host.webhooks.deadLetters(),
     listen: (pattern, listener) => listenToClientEvents(connection, pattern, listener),
+    declareExchange: (name) => host.foreign.declareExchange(name),
+    declareQueue: (name) => host.foreign.declareQueue(name),
     counts: () => host.counts(),
     interrupt() {
       connection.setReachable(false);

@@ -3,12 +3,13 @@ import { maxRoutingKeyBytes } from '../../contracts/routing-key.ts';
 import { BrokerError } from '../errors.ts';
 import type { DomainEvents, OutgoingEvent } from '../port.ts';
 import type { Connection } from './connection.ts';
-import { OrderedConsumer } from './ordered-consumer.ts';
-import type { StoredEvent } from './router-queue.ts';
-import { closedError } from './waiters.ts';
+import { RouterConsumption } from './router-consumption.ts';
+import type { StoredEvent } from './stored-event.ts';
 
 /** An event as any AMQP client could publish it. */
 export interface ForeignEvent extends OutgoingEvent {
+  /** Default: the one of the services; `''` leads to the queue that the routing key names. */
+  readonly exchange?: string;
   readonly contentEncoding?: string;
   readonly userId?: string;
 }
@@ -18,34 +19,17 @@ export interface MemoryDomainEvents extends DomainEvents {
 }
 
 export function createDomainEvents(connection: Connection): MemoryDomainEvents {
-  const { router, names } = connection.host;
+  const { router, foreign, names } = connection.host;
   return {
     async consume(options) {
       await connection.whenUp();
-      // Names this consumer's say in the bindings.
-      const own = {};
-      router.bind(own, options.patterns);
-      const consumer = new OrderedConsumer<StoredEvent>(connection, {
-        line: router.line,
-        prefetch: options.prefetch,
-        async handle(event, redelivered) {
-          const outcome = await options.handle({ ...event, redelivered });
-          if (outcome.kind === 'done') return undefined;
-          return () => router.deadLetter(event, outcome.refusal);
-        },
-        ended: () => router.release(own),
-      });
-      return {
-        async rebind(patterns) {
-          await connection.whenUp();
-          if (consumer.hasEnded) throw closedError();
-          router.bind(own, patterns);
-        },
-        stop: (deadlineMs) => consumer.stop(deadlineMs),
-      };
+      return new RouterConsumption(connection, options);
     },
     async publish(event) {
-      const stored = storedEvent(event, names.domainEvents);
+      const stored = storedEvent(event, event.exchange ?? names.domainEvents);
+      if (stored.exchange !== '' && foreign.exchange(stored.exchange) === undefined) {
+        throw new BrokerError('broker_topology', `there is no exchange ${stored.exchange}`);
+      }
       const accepted = await connection.publish(() => router.offer(stored));
       if (!accepted) throw new BrokerError('broker_refused', 'the router’s queue is full');
     },

@@ -7,6 +7,7 @@ import type { BusMessage } from '../port.ts';
 import { CacheLog } from './cache-log.ts';
 import { ContinuityQueues } from './continuity-queues.ts';
 import { TopicExchange } from './exchange.ts';
+import { ForeignQueues } from './foreign-queues.ts';
 import { Queue } from './queue.ts';
 import { RouterQueue } from './router-queue.ts';
 import { createTurns, type Turns } from './turns.ts';
@@ -41,6 +42,7 @@ export class Host {
   readonly edges = new TopicExchange<Queue<BusMessage>>();
   /** Whoever listens takes each event at once, so nothing waits here. */
   readonly clients = new TopicExchange<(event: EgressEvent) => void>();
+  readonly foreign: ForeignQueues;
   readonly router: RouterQueue;
   readonly continuity: ContinuityQueues;
   readonly cache: CacheLog;
@@ -55,7 +57,8 @@ export class Host {
     this.names = options.names;
     this.clock = options.clock;
     this.maxUnconfirmed = options.maxUnconfirmed;
-    this.router = new RouterQueue(this.turns, options);
+    this.foreign = new ForeignQueues(this.turns, [options.names.domainEvents, 'amq.topic']);
+    this.router = new RouterQueue(this.turns, this.foreign, options);
     this.continuity = new ContinuityQueues(this.turns, this.channels, options);
     this.cache = new CacheLog(options);
     this.webhooks = new WebhookReports(this.turns, options);

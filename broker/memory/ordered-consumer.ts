@@ -9,6 +9,10 @@ export interface OrderedConsumerSpec<M> {
   readonly prefetch: number;
   /** Resolves with how to dead-letter the message, or with nothing where it is done. A rejection leaves it in the queue. */
   handle(message: M, redelivered: boolean): Promise<(() => void) | undefined>;
+  /** It is the active one from now on, and is about to be handed the first message. */
+  activated?(): void;
+  /** It is no longer. */
+  deactivated?(): void;
   /** It consumes no more, and never will again. */
   ended(): void;
 }
@@ -57,6 +61,10 @@ export class OrderedConsumer<M> implements LineMember<M>, Attached {
     return this.#ended;
   }
 
+  get active(): boolean {
+    return this.#queue !== undefined;
+  }
+
   stop(deadlineMs: number): Promise<void> {
     this.#stopping ??= this.#stop(deadlineMs);
     return this.#stopping;
@@ -75,6 +83,7 @@ export class OrderedConsumer<M> implements LineMember<M>, Attached {
 
   activate(queue: Queue<M>): void {
     this.#queue = queue;
+    this.#spec.activated?.();
     queue.consume({
       prefetch: this.#spec.prefetch,
       deliver: (message, tag, redelivered) => this.#deliver(message, tag, redelivered),
@@ -156,9 +165,11 @@ export class OrderedConsumer<M> implements LineMember<M>, Attached {
   }
 
   #letGo(): void {
+    const wasActive = this.active;
     this.#queue = undefined;
     this.#inHand = [];
     this.#failed = false;
+    if (wasActive) this.#spec.deactivated?.();
     this.#spec.line.leave(this);
   }
 

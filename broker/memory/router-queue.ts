@@ -1,12 +1,10 @@
 /** The router's queue: one total order, one active consumer of those in line, and the dead letters. */
-import type { IncomingEvent } from '../../contracts/domain-event.ts';
 import type { Refusal } from '../../contracts/errors.ts';
 import { ConsumerLine } from './consumer-line.ts';
-import { TopicExchange } from './exchange.ts';
+import type { ForeignQueues } from './foreign-queues.ts';
 import { Queue } from './queue.ts';
+import type { StoredEvent } from './stored-event.ts';
 import type { Turns } from './turns.ts';
-
-export type StoredEvent = Omit<IncomingEvent, 'redelivered'>;
 
 /** A refused event, as it came, and why. */
 export interface DeadLetter {
@@ -24,20 +22,29 @@ export interface RouterQueueBounds {
 export class RouterQueue {
   readonly line: ConsumerLine<StoredEvent>;
   readonly #queue: Queue<StoredEvent>;
-  readonly #exchange = new TopicExchange<Queue<StoredEvent>>();
+  readonly #foreign: ForeignQueues;
   readonly #bounds: RouterQueueBounds;
-  readonly #wanted = new Map<object, readonly string[]>();
+  /** Patterns by exchange. */
+  #bound: ReadonlyMap<string, readonly string[]> = new Map();
   readonly #deadLetters: DeadLetter[] = [];
 
-  constructor(turns: Turns, bounds: RouterQueueBounds) {
+  constructor(turns: Turns, foreign: ForeignQueues, bounds: RouterQueueBounds) {
     this.#queue = new Queue(turns, Number.POSITIVE_INFINITY);
     this.line = new ConsumerLine(this.#queue);
+    this.#foreign = foreign;
     this.#bounds = bounds;
   }
 
-  /** False where the queue is full. An event that no pattern matches is accepted and dropped, as by any topic exchange. */
+  /**
+   * False where a queue is full. An event that no pattern matches is accepted and dropped, as by any topic exchange. The exchange `''`
+   * is the one that every queue is bound to by its name.
+   */
   offer(event: StoredEvent): boolean {
-    for (const queue of this.#exchange.route(event.routingKey)) {
+    const queues =
+      event.exchange === ''
+        ? [this.#foreign.queue(event.routingKey)?.queue ?? []].flat()
+        : (this.#foreign.exchange(event.exchange)?.route(event.routingKey) ?? []);
+    for (const queue of queues) {
       if (queue.ready + queue.unacknowledged >= this.#bounds.maxDomainEvents) return false;
       queue.push(event);
     }
@@ -45,21 +52,24 @@ export class RouterQueue {
   }
 
   /**
-   * Binds the patterns that this consumer wants, then unbinds those that no consumer wants any more. Bindings outlive their
-   * consumers: the queue goes on collecting while no router runs.
+   * Binds the patterns to these exchanges, calls `between`, then unbinds everything else. Bindings outlive their consumers: the queue
+   * goes on collecting while no router runs.
    */
-  bind(consumer: object, patterns: readonly string[]): void {
-    this.#wanted.set(consumer, patterns);
-    for (const pattern of patterns) this.#exchange.bind(pattern, this.#queue);
-    const wanted = new Set([...this.#wanted.values()].flat());
-    for (const pattern of this.#exchange.patternsOf(this.#queue)) {
-      if (!wanted.has(pattern)) this.#exchange.unbind(pattern, this.#queue);
+  bind(exchanges: readonly string[], patterns: readonly string[], between: () => void): void {
+    const before = this.#bound;
+    this.#bound = new Map(exchanges.map((name) => [name, patterns]));
+    for (const name of exchanges) {
+      const exchange = this.#foreign.exchange(name);
+      for (const pattern of patterns) exchange?.bind(pattern, this.#queue);
     }
-  }
-
-  /** The consumer has no say in the bindings any more. */
-  release(consumer: object): void {
-    this.#wanted.delete(consumer);
+    between();
+    for (const name of before.keys()) {
+      const exchange = this.#foreign.exchange(name);
+      const kept = new Set(this.#bound.get(name));
+      for (const pattern of exchange?.patternsOf(this.#queue) ?? []) {
+        if (!kept.has(pattern)) exchange?.unbind(pattern, this.#queue);
+      }
+    }
   }
 
   deadLetter(event: StoredEvent, refusal: Refusal): void {

@@ -35,6 +35,10 @@ export interface BrokerUnderTest {
   readonly broker: Broker;
   /** A second, independent connection to the same broker, ready: another edge or router. */
   peer(): Promise<Broker>;
+  /** An exchange or queue of somebody else; its full name, which nobody else uses. */
+  foreignName(name: string): string;
+  declareExchange(name: string): Promise<void>;
+  declareQueue(name: string): Promise<void>;
   /** Publishes a domain event as a foreign AMQP client would, with whatever it likes. */
   publishRaw(event: RawEvent): Promise<void>;
   deadLetters(): Promise<readonly DeadEvent[]>;
@@ -55,6 +59,8 @@ export interface BrokerUnderTest {
 }
 
 export interface RawEvent {
+  /** Default: the one that services publish to; `''` leads to the queue that the routing key names. */
+  readonly exchange?: string;
   readonly routingKey: string;
   readonly body: Buffer;
   readonly headers?: Readonly<Record<string, unknown>>;

@@ -34,6 +34,8 @@ export async function createUnderTest(
   const opened: Broker[] = [];
   const sessionKeys: string[] = [];
   const webhookTargets: string[] = [];
+  const foreignExchanges: string[] = [];
+  const foreignQueues: string[] = [];
   const open = async (url: string) => {
     const broker = connectAmqp({
       urls: [url],
@@ -44,6 +46,7 @@ export async function createUnderTest(
       confirmTimeoutMs: 5_000,
       connectionName: 'warren test',
       backoff: { minimumMs: 10, maximumMs: 100 },
+      retrySourcesAfterMs: 200,
       ...options,
     });
     opened.push(broker);
@@ -60,8 +63,17 @@ export async function createUnderTest(
     admin,
     names,
     peer: () => open(brokerUrl),
-    async publishRaw({ routingKey, body, ...properties }) {
-      publisher.publish(names.domainEvents, routingKey, body, properties);
+    foreignName: (name) => names.prefix + name,
+    async declareExchange(name) {
+      await publisher.assertExchange(name, 'topic');
+      foreignExchanges.push(name);
+    },
+    async declareQueue(name) {
+      await publisher.assertQueue(name);
+      foreignQueues.push(name);
+    },
+    async publishRaw({ exchange = names.domainEvents, routingKey, body, ...properties }) {
+      publisher.publish(exchange, routingKey, body, properties);
       await publisher.waitForConfirms();
     },
     async deadLetters() {
@@ -135,6 +147,8 @@ export async function createUnderTest(
       const closing = Promise.allSettled(opened.map((each) => each.close()));
       await Promise.race([closing, delay(systemClock, 5_000)]);
       await proxy.close();
+      for (const name of foreignQueues) await publisher.deleteQueue(name);
+      for (const name of foreignExchanges) await publisher.deleteExchange(name);
       await deleteTopology(admin, names, sessionKeys, webhookTargets);
       await admin.close();
     },

@@ -10,6 +10,7 @@ import { describeClientEvents } from './client-events.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
+import { describeEventSources } from './event-sources.ts';
 import { describePublicationCache } from './publication-cache.ts';
 import { describeSessionQueues } from './session-queues.ts';
 import { describeWebhookQueues } from './webhook-queues.ts';
@@ -20,6 +21,7 @@ describe('the AMQP adapter', function () {
   this.timeout(20_000);
   describeBroker(amqp);
   describeDomainEvents(amqp);
+  describeEventSources(amqp);
   describeChannelPublisher(amqp);
   describeSessionQueues(amqp);
   describeEdgeQueues(amqp);

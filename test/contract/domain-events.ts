@@ -385,7 +385,7 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
         return n;
       })();
       for (const patterns of [['chat.message.*'], ['*.message.posted', 'x'], ['#'], ['chat.#']]) {
-        await consumption.rebind(patterns);
+        await consumption.rebind({ patterns });
       }
       rebinding = false;
       const count = await storm;
@@ -405,7 +405,7 @@ export function describeDomainEvents(adapter: BrokerAdapter): void {
           return done;
         },
       });
-      await consumption.rebind(['kept', 'new']);
+      await consumption.rebind({ patterns: ['kept', 'new'] });
       for (const routingKey of ['old', 'new', 'kept']) {
         await broker.domainEvents.publish({ routingKey, body: Buffer.from('{}') });
       }

@@ -10,6 +10,7 @@ import { describeClientEvents } from './client-events.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
+import { describeEventSources } from './event-sources.ts';
 import { describePublicationCache } from './publication-cache.ts';
 import { describeSessionQueues } from './session-queues.ts';
 import { describeWebhookQueues } from './webhook-queues.ts';
@@ -26,6 +27,13 @@ const memory: BrokerAdapter = {
         const peer = broker.peer();
         opened.push(peer);
         return peer;
+      },
+      foreignName: (name) => name,
+      async declareExchange(name) {
+        broker.declareExchange(name);
+      },
+      async declareQueue(name) {
+        broker.declareQueue(name);
       },
       publishRaw: (event) => admin.domainEvents.publish(event),
       async deadLetters() {
@@ -69,6 +77,7 @@ describe('the embedded broker', function () {
   this.timeout(10_000);
   describeBroker(memory);
   describeDomainEvents(memory);
+  describeEventSources(memory);
   describeChannelPublisher(memory);
   describeSessionQueues(memory);
   describeEdgeQueues(memory);

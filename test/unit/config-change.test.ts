@@ -16,6 +16,7 @@ apps:
 events: [{ app: a, on: x, to: y }]
 channels: [{ app: a, name: 'private-{x}', allow: 'true' }]
 auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }
+ingress: { queues: [outbox] }
 `;
 const started = config(base);
 const changed = (from: string, to: string) => {
@@ -38,17 +39,18 @@ describe('partsForRestart', () => {
       [],
     ],
     ['an event rule', 'on: x', 'on: z', [], [], ['events']],
+    ['a source of events', 'outbox', 'inbox', [], [], ['ingress.exchanges and ingress.queues']],
     ['a channel rule', "'true'", "'false'", [], ['channels'], []],
     ['the secret of JWTs', '0123', '4567', ['auth'], ['auth'], []],
     ['what services hear', 'auth:', 'egress: { presence: true }\nauth:', [], ['egress'], []],
   ] as const;
-  for (const [what, from, to, edge, oldEdge, router] of cases) {
-    it(`names for ${what}: ${[...edge, ...router].join(', ') || 'none'}`, () => {
+  for (const [what, from, to, edge, oldEdge, oldRouter] of cases) {
+    it(`names for ${what}: ${[...edge, ...oldRouter].join(', ') || 'none'}`, () => {
       const next = changed(from, to);
       expect(partsForRestart('edge', true, started, next)).to.deep.equal(edge);
       expect(partsForRestart('edge', false, started, next)).to.deep.equal(oldEdge);
-      expect(partsForRestart('router', true, started, next)).to.deep.equal(router);
-      expect(partsForRestart('router', false, started, next)).to.deep.equal(router);
+      expect(partsForRestart('router', true, started, next)).to.deep.equal([]);
+      expect(partsForRestart('router', false, started, next)).to.deep.equal(oldRouter);
     });
   }
 });

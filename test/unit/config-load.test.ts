@@ -137,7 +137,6 @@ channels:
   - { name: 'private-b', authorizer: 'http://127.0.0.1/authorize' }
 auth:
   jwt: { jwksUri: 'https://example.com/jwks.json' }
-ingress: { exchanges: [], queues: [] }
 `);
     expect(told(later)).to.deep.equal(
       [
@@ -146,10 +145,33 @@ ingress: { exchanges: [], queues: [] }
         'channels[0].member',
         'channels[1].authorizer',
         'auth.jwt.jwksUri',
-        'ingress.exchanges',
-        'ingress.queues',
       ].map((path) => `${path} is not available in this version of Warren`),
     );
+  });
+
+  it('reads further exchanges and queues, and refuses names that AMQP cannot carry', () => {
+    const ingressOf = (text: string) => {
+      const result = load(text);
+      return result.ok ? result.config.ingress : result.problems.map(({ path }) => path);
+    };
+    expect(
+      ingressOf('ingress: { exchanges: [legacy.events, amq.topic], queues: [a b/c] }'),
+    ).to.deep.equal({ exchanges: ['legacy.events', 'amq.topic'], queues: ['a b/c'] });
+    expect(ingressOf('ingress: { queues: [a] }')).to.deep.equal({ exchanges: [], queues: ['a'] });
+    expect(ingressOf('events: []')).to.equal(undefined);
+    const long = 'ä'.repeat(128);
+    expect(
+      ingressOf(
+        `ingress: { exchanges: [a, a], queues: ['', "a\\0b", ${long}, 5, '${'ä'.repeat(127)}'] }`,
+      ),
+    ).to.have.members(['ingress.exchanges[1]', 'ingress.queues[0]', 'ingress.queues[3]']);
+    expect(ingressOf(`ingress: { exchanges: ["a\\0b"], queues: [${long}] }`)).to.deep.equal([
+      'ingress.exchanges[0]',
+      'ingress.queues[0]',
+    ]);
+    const many = Array.from({ length: 21 }, (_, at) => `q${at}`).join(', ');
+    expect(ingressOf(`ingress: { queues: [${many}] }`)).to.deep.equal(['ingress.queues']);
+    expect(problemsOf('ingress: { queue: [a] }')[0]?.message).to.contain('did you mean "queues"?');
   });
 
   it('sees through the classic mistakes of YAML', () => {

@@ -35,6 +35,7 @@ describe('topologyNames', () => {
       edges: 'warren.edges',
       routerEvents: 'router.events',
       routerDeadLetters: 'router.events.dlq',
+      routerBindings: 'router.bindings',
       publicationCache: 'warren.cache',
       webhookDeadLetters: 'webhooks.dlq',
     });

@@ -1,7 +1,15 @@
 import { expect } from 'chai';
 import { BrokerError } from '../../broker/errors.ts';
-import type { Broker, BrokerStatus, ConsumeOptions, Consumption } from '../../broker/port.ts';
+import type {
+  Broker,
+  BrokerStatus,
+  ConsumeOptions,
+  Consumption,
+  EventSources,
+} from '../../broker/port.ts';
 import { loadConfig } from '../../config/load.ts';
+import type { Publication } from '../../contracts/publication.ts';
+import type { WarrenConfig } from '../../contracts/warren-config.ts';
 import { startRouter } from '../../router/main.ts';
 import type { Log } from '../../runtime/log.ts';
 import { createMetrics, type Metrics } from '../../runtime/metrics.ts';
@@ -22,9 +30,19 @@ function fakeBroker(status: BrokerStatus) {
     fail(error: Error): void;
   }[] = [];
   const stops: number[] = [];
+  const published: string[] = [];
   const state = { status };
+  const rebinds: {
+    readonly sources: EventSources;
+    bound(): void;
+    apply(): void;
+    fail(error: Error): void;
+  }[] = [];
   const consumption: Consumption = {
-    rebind: () => Promise.resolve(),
+    rebind: (sources, between = () => undefined) =>
+      new Promise((resolve, reject) => {
+        rebinds.push({ sources, bound: between, apply: resolve, fail: reject });
+      }),
     stop: (deadlineMs) => {
       stops.push(deadlineMs);
       return Promise.resolve();
@@ -38,10 +56,21 @@ function fakeBroker(status: BrokerStatus) {
         }),
       publish: () => Promise.resolve(),
     },
-    channelPublisher: { publish: () => Promise.resolve({ routed: true }) },
+    channelPublisher: {
+      publish: ({ channel }: Publication) => {
+        published.push(channel);
+        return Promise.resolve({ routed: true });
+      },
+    },
     status: () => state.status,
   } as unknown as Broker;
-  return { broker, calls, stops, state };
+  return { broker, calls, stops, state, published, rebinds };
+}
+
+function configOf(text: string): WarrenConfig {
+  const loaded = loadConfig(text, { path: 'warren.yaml', production: false });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  return loaded.config;
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -56,17 +85,12 @@ describe('startRouter', () => {
   async function start(status: BrokerStatus = { ready: true }) {
     const fake = fakeBroker(status);
     const clock = createManualClock();
-    const loaded = loadConfig(
+    const config = configOf(
       'events:\n  - { on: a, to: x }\n  - { on: b, to: x }\n  - { on: a, to: y }',
-      {
-        path: 'warren.yaml',
-        production: false,
-      },
     );
-    if (!loaded.ok) throw new Error('not reached');
     const role = await startRouter({
       broker: fake.broker,
-      config: loaded.config,
+      config,
       settings: { routerPrefetch: 200 },
       clock,
       log: silent,
@@ -128,5 +152,133 @@ describe('startRouter', () => {
     await clock.advanceAsync(60_000);
     expect(calls).to.have.length(2);
     expect(clock.pendingTimers).to.equal(0);
+  });
+
+  describe('reload', () => {
+    const event = {
+      exchange: 'domain.events',
+      routingKey: 'a',
+      headers: {},
+      body: Buffer.from('{}'),
+      redelivered: false,
+    };
+
+    async function running() {
+      const started = await start();
+      started.calls[0]?.open();
+      await settled();
+      const route = async () => {
+        started.published.length = 0;
+        await started.calls[0]?.options.handle(event);
+        return started.published.join(' ');
+      };
+      return { ...started, route };
+    }
+
+    it('exchanges the rules when the new patterns are bound, and not before', async () => {
+      const { role, rebinds, route } = await running();
+      role.reload(configOf('events: [{ on: a, to: z }]\ningress: { exchanges: [e], queues: [q] }'));
+      await settled();
+      expect(rebinds[0]?.sources).to.deep.equal({
+        patterns: ['a'],
+        exchanges: ['e'],
+        queues: ['q'],
+      });
+      expect(await route()).to.equal('x y');
+      rebinds[0]?.bound();
+      expect(await route()).to.equal('z');
+      rebinds[0]?.apply();
+      await settled();
+      expect(await route()).to.equal('z');
+      expect(rebinds).to.have.length(1);
+      await role.stop(0);
+    });
+
+    it('asks for one change at a time, and skips those that were overtaken', async () => {
+      const { role, rebinds, route } = await running();
+      for (const to of ['one', 'two', 'three']) {
+        role.reload(configOf(`events: [{ on: a, to: ${to} }, { on: ${to}, to: x }]`));
+      }
+      expect(rebinds).to.have.length(1);
+      rebinds[0]?.bound();
+      rebinds[0]?.apply();
+      await settled();
+      expect(rebinds.map(({ sources }) => sources.patterns)).to.deep.equal([
+        ['a', 'one'],
+        ['a', 'three'],
+      ]);
+      rebinds[1]?.bound();
+      rebinds[1]?.apply();
+      await settled();
+      expect([await route(), rebinds.length]).to.deep.equal(['three', 2]);
+      await role.stop(0);
+    });
+
+    it('keeps the rules where a change fails, and tries again by itself', async () => {
+      const { role, rebinds, route, clock } = await running();
+      role.reload(configOf('events: [{ on: a, to: z }]'));
+      rebinds[0]?.fail(new BrokerError('broker_unavailable', 'away'));
+      await settled();
+      expect(await route()).to.equal('x y');
+      await clock.advanceAsync(5_000);
+      expect(rebinds).to.have.length(2);
+      rebinds[1]?.fail(new BrokerError('broker_unavailable', 'away'));
+      await settled();
+      role.reload(configOf('events: [{ on: a, to: newest }]'));
+      await settled();
+      expect(rebinds).to.have.length(3);
+      rebinds[2]?.bound();
+      rebinds[2]?.apply();
+      await settled();
+      expect(await route()).to.equal('newest');
+      await clock.advanceAsync(60_000);
+      expect(rebinds).to.have.length(3);
+      await role.stop(0);
+      expect(clock.pendingTimers).to.equal(0);
+    });
+
+    it('changes nothing where nothing of it concerns the router', async () => {
+      const { role, rebinds } = await running();
+      role.reload(
+        configOf(
+          `events:\n  - { on: a, to: x }\n  - { on: b, to: x }\n  - { on: a, to: y }\nchannels: [{ name: 'private-x', allow: 'true' }]`,
+        ),
+      );
+      await settled();
+      expect(rebinds).to.deep.equal([]);
+      await role.stop(0);
+    });
+
+    it('is taken up when the queue opens, where it was not open yet', async () => {
+      const { role, calls, rebinds } = await start({ ready: false, reason: 'away' });
+      role.reload(configOf('events: [{ on: a, to: z }]'));
+      calls[0]?.open();
+      await settled();
+      expect(rebinds[0]?.sources.patterns).to.deep.equal(['a']);
+      await role.stop(0);
+    });
+
+    it('comes too late once the router is stopped', async () => {
+      const { role, rebinds } = await running();
+      await role.stop(0);
+      role.reload(configOf('events: [{ on: a, to: z }]'));
+      await settled();
+      expect(rebinds).to.deep.equal([]);
+    });
+  });
+
+  it('is not ready while it lacks a source, and says which', async () => {
+    const { role, calls } = await start();
+    calls[0]?.open();
+    await settled();
+    calls[0]?.options.problems?.(['the exchange e does not exist', 'the queue q does not exist']);
+    expect(role.readiness()).to.deep.equal({
+      ready: false,
+      reason:
+        'the router lacks a source: the exchange e does not exist; the queue q does not exist',
+    });
+    calls[0]?.options.problems?.([]);
+    expect(role.readiness()).to.deep.equal({ ready: true });
+    await role.stop(0);
   });
 });

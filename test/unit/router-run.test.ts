@@ -54,13 +54,14 @@ function collectingLog() {
   return { log, lines };
 }
 
-const incoming = (body: string, key = 'chat.posted', messageId = 'm1'): IncomingEvent => ({
+/** Without an id, unless it is given one. */
+const incoming = (body: string, key = 'chat.posted', messageId?: string): IncomingEvent => ({
   exchange: 'domain.events',
   routingKey: key,
   headers: {},
   body: Buffer.from(body),
   redelivered: false,
-  messageId,
+  ...(messageId === undefined ? {} : { messageId }),
 });
 
 function routesOf(text: string): Routes {
@@ -196,14 +197,101 @@ describe('createEventHandler', () => {
     const { handle, pending } = setUp(
       routesOf('events:\n  - { on: "#", to: a }\n  - { on: "#", to: a }'),
     );
-    for (let round = 0; round < 2; round += 1) void handle(incoming('{}', 'x', 'id-7'));
+    for (let round = 0; round < 2; round += 1) {
+      const handled = handle(incoming('{}', 'x', 'id-7')).catch(() => undefined);
+      for (const one of pending) one.reject(new BrokerError('broker_timeout', 'late'));
+      await handled;
+    }
     expect(pending.map(({ publication }) => publication.id)).to.deep.equal([
       'id-7',
       'id-7~2',
       'id-7',
       'id-7~2',
     ]);
-    for (const one of pending) one.confirm();
+  });
+
+  describe('on an event that comes again under the same id', () => {
+    const ids = async (outcome: string) =>
+      Number(
+        new RegExp(`events_total\\{outcome="${outcome}"\\} (\\d+)`).exec(
+          await metrics.scrape(),
+        )?.[1] ?? 0,
+      );
+    const once = routesOf('events: [{ on: "#", to: "{data.to}" }]');
+
+    it('publishes it once, and counts the rest', async () => {
+      const { handle, pending } = setUp(once);
+      const handled = handle(incoming('{"to":"a"}', 'x', 'id-7'));
+      pending[0]?.confirm();
+      await handled;
+      for (let round = 0; round < 3; round += 1) {
+        expect(await handle(incoming('{"to":"a"}', 'x', 'id-7'))).to.deep.equal({ kind: 'done' });
+      }
+      expect(pending).to.have.length(1);
+      expect([await ids('routed'), await ids('repeated')]).to.deep.equal([1, 3]);
+    });
+
+    it('waits for the outcome of the one in hand, and fails with it', async () => {
+      const { handle, pending } = setUp(once);
+      let settled = 0;
+      const calls = [1, 2, 3].map(() =>
+        handle(incoming('{"to":"a"}', 'x', 'id-7')).finally(() => {
+          settled += 1;
+        }),
+      );
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([pending.length, settled]).to.deep.equal([1, 0]);
+      const error = new BrokerError('broker_unavailable', 'gone');
+      pending[0]?.reject(error);
+      const outcomes = await Promise.allSettled(calls);
+      expect(outcomes.map((one) => one.status === 'rejected' && one.reason)).to.deep.equal([
+        error,
+        error,
+        error,
+      ]);
+      const again = [1, 2].map(() => handle(incoming('{"to":"a"}', 'x', 'id-7')));
+      expect(pending).to.have.length(2);
+      pending[1]?.confirm();
+      await Promise.all(again);
+      expect([await ids('routed'), await ids('repeated')]).to.deep.equal([1, 1]);
+    });
+
+    it('publishes it after one that was refused, or that no rule wanted', async () => {
+      const { handle, pending } = setUp(routesOf('events: [{ on: x, to: "{data.to}" }]'));
+      await handle(incoming('{"to":"!"}', 'x', 'id-7'));
+      await handle(incoming('{"to":"a"}', 'y', 'id-7'));
+      const handled = handle(incoming('{"to":"a"}', 'x', 'id-7'));
+      pending[0]?.confirm();
+      await handled;
+      expect([await ids('refused'), await ids('unmatched'), await ids('routed')]).to.deep.equal([
+        1, 1, 1,
+      ]);
+    });
+
+    it('never takes events without an id for one another, nor the same id of two sources', async () => {
+      const { handle, pending } = setUp(once);
+      const cloudEvent = (source: string) => ({
+        ...incoming('{"to":"a"}', 'x', 'id-7'),
+        headers: {
+          'cloudEvents:id': 'id-7',
+          'cloudEvents:source': source,
+          'cloudEvents:type': 't',
+          'cloudEvents:specversion': '1.0',
+        },
+      });
+      const events = [
+        incoming('{"to":"a"}'),
+        incoming('{"to":"a"}'),
+        cloudEvent('/one'),
+        cloudEvent('/two'),
+        incoming('{"to":"a"}', 'x', 'id-7'),
+        cloudEvent('/two'),
+      ];
+      const handled = events.map((event) => handle(event));
+      for (const one of pending) one.confirm();
+      await Promise.all(handled);
+      expect([await ids('routed'), await ids('repeated')]).to.deep.equal([5, 1]);
+    });
   });
 
   it('keeps up with more events than a broker hands over', async () => {
