@@ -113,6 +113,8 @@ export interface Delivery {
   readonly id: string;
   readonly body: Buffer;
   readonly except?: string;
+  /** See `Publication.revokes`: no frame for a socket. Never on what was published without it. */
+  readonly revokes?: string;
   readonly traceparent?: string;
   /** The broker has delivered it before, maybe to another edge. */
   readonly redelivered: boolean;
@@ -242,6 +244,12 @@ export interface EdgeQueue {
 export interface EdgeBus {
   /** Joins the bus; every member listens to `all` and to its own id from the start. */
   join(edgeId: EdgeId, receiver: EdgeBusReceiver): Promise<EdgeBusMember>;
+
+  /**
+   * Says something to all members without being one. Resolves when the broker has confirmed; rejects with `BrokerError`. Calls reach
+   * the broker in call order, also among calls of `ChannelPublisher`.
+   */
+  announce(from: EdgeId, body: Buffer): Promise<void>;
 }
 
 /** `all`: every member. `edge`: one member. `topic`: members that listen to it. */

@@ -51,6 +51,8 @@ export function toDelivery(message: ConsumeMessage, epoch: number): Delivery {
   const header = (name: string) => (Object.hasOwn(headers, name) ? text(headers[name]) : undefined);
   const except = header(publicationHeaders.except);
   const traceparent = header(publicationHeaders.traceparent);
+  // No event has an empty body, so none that carries a foreign header is taken for a revocation.
+  const revokes = content.length === 0 ? header(publicationHeaders.revokes) : undefined;
   return {
     tag: fields.deliveryTag,
     epoch,
@@ -60,6 +62,7 @@ export function toDelivery(message: ConsumeMessage, epoch: number): Delivery {
     body: content,
     redelivered: fields.redelivered,
     ...(except === undefined ? {} : { except }),
+    ...(revokes === undefined ? {} : { revokes }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
@@ -90,6 +93,9 @@ export function publicationProperties(publication: Publication, nowMs: number): 
       ...(publication.except === undefined
         ? {}
         : { [publicationHeaders.except]: publication.except }),
+      ...(publication.revokes === undefined
+        ? {}
+        : { [publicationHeaders.revokes]: publication.revokes }),
       ...(publication.traceparent === undefined
         ? {}
         : { [publicationHeaders.traceparent]: publication.traceparent }),

@@ -9,13 +9,14 @@ export function deliveryOf(
   epoch: number,
   redelivered: boolean,
 ): Delivery {
-  const { key, channel, id, body, except, traceparent } = publication;
+  const { key, channel, id, body, except, revokes, traceparent } = publication;
   const delivery: Delivery = { tag, epoch, key, channel, id, body, redelivered };
-  // Most publications have neither; spreading them in each time was half of the cost of a delivery.
-  if (except === undefined && traceparent === undefined) return delivery;
+  // Most publications have none of these; spreading them in each time was half of the cost of a delivery.
+  if (except === undefined && revokes === undefined && traceparent === undefined) return delivery;
   return {
     ...delivery,
     ...(except === undefined ? {} : { except }),
+    ...(revokes === undefined ? {} : { revokes }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

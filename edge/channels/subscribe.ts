@@ -7,6 +7,7 @@
  */
 import { BrokerError } from '../../broker/errors.ts';
 import { parseChannel } from '../../contracts/channel.ts';
+import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import {
   continuityLost,
   presenceSucceeded,
@@ -23,6 +24,7 @@ import { Subscription } from '../delivery/subscription.ts';
 import type { EdgeTally } from '../tally.ts';
 import { authorize, type SubscriptionClaim } from './authorize.ts';
 import type { Replay } from './replay.ts';
+import { expel, isRevoked } from './revoke.ts';
 import type { ChannelRules } from './rules.ts';
 import type { Session } from './session.ts';
 import { leave, type UnsubscribeContext } from './unsubscribe.ts';
@@ -69,6 +71,11 @@ export function subscribe(
     refuse(context, session, channel.name, authorization.error);
     return;
   }
+  if (session.revokedFrom.has(channel.name)) {
+    // The signature may be the old one. One for a new socket cannot be, and stock clients get it by themselves.
+    connection.close(closeCodes.reconnect);
+    return;
+  }
   const existing = subscriptions.get(channel.name);
   if (existing?.state === 'live') {
     connection.send(success(context, existing));
@@ -87,9 +94,12 @@ export function subscribe(
     });
     return;
   }
-  const subscription = new Subscription(channel, channelKey(app.config.id, channel.name));
+  const { member } = authorization.value;
+  const subscription = new Subscription(channel, channelKey(app.config.id, channel.name), session);
   subscriptions.set(channel.name, subscription);
-  void join(context, session, subscription, authorization.value.member);
+  subscription.userId = member?.userId;
+  if (member !== undefined) context.users.joinedAs(session, member.userId);
+  void join(context, session, subscription, member);
 }
 
 /** Never rejects. */
@@ -148,6 +158,10 @@ function complete(
   const { connection, app } = session;
   const { channel } = subscription;
   const { presence, registry, figures, replay } = context;
+  if (isRevoked(session, subscription)) {
+    expel(context, session, subscription);
+    return;
+  }
   if (member !== undefined) {
     if (!presence.hasRoomFor(app, subscription, member)) {
       giveUp(context, session, subscription, channelFull(app.config.limits.presenceMembers));

@@ -16,7 +16,7 @@ export interface Cluster {
    */
   channels(query: ChannelsQuery): Promise<ReadonlyMap<ChannelName, Occupancy>>;
   /**
-   * Closes every socket that is signed in as the user, on all edges. Resolves with their number when all edges have done it.
+   * Closes every socket that is known to be the user's, on all edges. Resolves with their number when all edges have done it.
    * @throws ClusterIncomplete
    */
   terminate(app: AppId, user: string): Promise<number>;

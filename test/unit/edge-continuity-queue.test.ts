@@ -148,7 +148,9 @@ describe('ContinuityQueue', () => {
   /** As the use case does: join, success, start. */
   async function subscribe(name: string): Promise<Subscription> {
     const channel = okOf(parseChannel(name));
-    const subscription = new Subscription(channel, channelKey(app, channel.name));
+    const subscription = new Subscription(channel, channelKey(app, channel.name), {
+      revoked: () => undefined,
+    });
     await queue.join(subscription);
     socket.sent.push(`success ${name}`);
     subscription.state = 'live';
@@ -184,7 +186,9 @@ describe('ContinuityQueue', () => {
     await open({ resumed: true });
     broker.deliver('a', '1');
     const channel = okOf(parseChannel('a'));
-    const subscription = new Subscription(channel, channelKey(app, channel.name));
+    const subscription = new Subscription(channel, channelKey(app, channel.name), {
+      revoked: () => undefined,
+    });
     const joined = queue.join(subscription);
     broker.deliver('a', '2');
     await joined;

@@ -79,7 +79,7 @@ const socket = socketId;
 
 function subscriptionTo(name: string): Subscription {
   const channel = okOf(parseChannel(name));
-  return new Subscription(channel, channelKey(app, channel.name));
+  return new Subscription(channel, channelKey(app, channel.name), { revoked: () => undefined });
 }
 
 function harness() {

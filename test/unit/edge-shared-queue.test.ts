@@ -69,7 +69,7 @@ function fail(): never {
 
 function subscriptionTo(name: string): Subscription {
   const channel = okOf(parseChannel(name));
-  return new Subscription(channel, channelKey(app, channel.name));
+  return new Subscription(channel, channelKey(app, channel.name), { revoked: () => undefined });
 }
 
 /** A socket that keeps what it was given; `taken` frames no longer count as buffered. */
