@@ -113,7 +113,7 @@ export interface Delivery {
   readonly id: string;
   readonly body: Buffer;
   readonly except?: string;
-  /** See `Publication.revokes`: no frame for a socket. Never on what was published without it. */
+  /** See `Publication.revokes`: nothing for a socket. Never on what was published without it, or with a body. */
   readonly revokes?: string;
   readonly traceparent?: string;
   /** The broker has delivered it before, maybe to another edge. */

@@ -6,8 +6,6 @@ const laterKeys: ReadonlySet<string> = new Set([
   'egress',
   'partitions',
   'events[].schema',
-  'events[].disconnect',
-  'events[].unsubscribe',
   'channels[].authorizer',
   'channels[].member',
   'auth.jwt.jwksUri',
@@ -15,7 +13,6 @@ const laterKeys: ReadonlySet<string> = new Set([
 
 /** Keys that stand for another one: with them, the other one is not missing. */
 const insteadOf: Readonly<Record<string, readonly string[]>> = {
-  'events[].to': ['disconnect', 'unsubscribe'],
   'channels[].allow': ['authorizer', 'member'],
   'auth.jwt.secret': ['jwksUri'],
 };

@@ -31,6 +31,7 @@ export async function startRouter(parts: RouterParts): Promise<Role> {
   const routes = compileRoutes(parts.config);
   const handle = createEventHandler({
     publisher: broker.channelPublisher,
+    edges: broker.edgeBus,
     routes,
     clock,
     log,

@@ -3,18 +3,21 @@
  * between taking an event and handing its publications to the publisher, so publications leave in the order of the events.
  */
 import type { BrokerError } from '../broker/errors.ts';
-import type { ChannelPublisher, Outcome } from '../broker/port.ts';
+import type { ChannelPublisher, EdgeBus, Outcome } from '../broker/port.ts';
 import { decodeDomainEvent, type IncomingEvent } from '../contracts/domain-event.ts';
+import { encodeEdgeMessage } from '../contracts/edge-message.ts';
 import type { Refusal } from '../contracts/errors.ts';
-import { createPublication, type Publication } from '../contracts/publication.ts';
+import type { EdgeId } from '../contracts/ids.ts';
+import { createPublication, createRevocation, type Publication } from '../contracts/publication.ts';
 import { fail, ok, type Result } from '../contracts/result.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
-import type { Routes, RuleStep } from './rules.ts';
+import type { Action, Routes, RuleStep } from './rules.ts';
 
 export interface EventHandlerParts {
   readonly publisher: ChannelPublisher;
+  readonly edges: Pick<EdgeBus, 'announce'>;
   readonly routes: Routes;
   readonly clock: Clock;
   readonly log: Log;
@@ -27,14 +30,14 @@ const secondsBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 /**
  * Makes the `handle` of `DomainEvents.consume`.
  *
- * Resolves `done` when every publication is confirmed, also where there is none; `dead-letter` where the event is malformed or a rule
- * refuses it, and then nothing of it was published. Rejects with the publisher's error when a publication was not confirmed: the
+ * Resolves `done` when the broker has confirmed all that the event brings about, also where that is nothing; `dead-letter` where the
+ * event is malformed or a rule refuses it, and then nothing of it was done. Rejects with the publisher's error when a publication was not confirmed: the
  * event stays in the queue and comes again, with the same publication ids where it has an id.
  */
 export function createEventHandler(
   parts: EventHandlerParts,
 ): (event: IncomingEvent) => Promise<Outcome> {
-  const { publisher, clock, log } = parts;
+  const { publisher, edges, clock, log } = parts;
   const count = routerMetrics(parts.metrics);
   const conditionErrors = reportConditionErrors(log, count.conditionErrors);
   return async (raw) => {
@@ -45,14 +48,22 @@ export function createEventHandler(
       count.refusals(prepared.error.code);
       return { kind: 'dead-letter', refusal: prepared.error };
     }
-    const publications = prepared.value;
-    if (publications.length === 0) {
+    const steps = prepared.value;
+    if (steps.length === 0) {
       count.events('unmatched');
       return { kind: 'done' };
     }
     try {
-      const confirmed = await Promise.all(publications.map((one) => publisher.publish(one)));
-      for (const { routed } of confirmed) count.publications(routed);
+      await Promise.all(
+        steps.map(async (step) => {
+          if (step.kind === 'disconnect') await edges.announce(routerId, step.body);
+          else {
+            const { routed } = await publisher.publish(step.publication);
+            if (step.kind === 'publish') count.publications(routed);
+          }
+          if (step.kind !== 'publish') count.revocations(step.kind);
+        }),
+      );
     } catch (error) {
       count.events('failed');
       log.warn({ code: codeOf(error) }, 'event not confirmed, it stays in the queue');
@@ -64,18 +75,39 @@ export function createEventHandler(
   };
 }
 
+/** Sender of what routers say to edges. It is not an edge, and need not be told apart from other routers. */
+const routerId = 'router' as EdgeId;
+
+/** Made of an action before the first of them is done, so that none fails half way. */
+type Step =
+  | { readonly kind: 'publish' | 'unsubscribe'; readonly publication: Publication }
+  | { readonly kind: 'disconnect'; readonly body: Buffer };
+
+function stepOf(action: Action): Step {
+  switch (action.kind) {
+    case 'publish':
+      return { kind: action.kind, publication: createPublication(action.publication) };
+    case 'unsubscribe':
+      return { kind: action.kind, publication: createRevocation(action.revocation) };
+    case 'disconnect': {
+      const { kind, app, user } = action;
+      return { kind, body: encodeEdgeMessage({ type: 'disconnect', app, user }) };
+    }
+  }
+}
+
 function prepare(
   raw: IncomingEvent,
   routes: Routes,
   observe: (step: RuleStep) => void,
   log: Log,
-): Result<readonly Publication[], Refusal> {
+): Result<readonly Step[], Refusal> {
   try {
     const event = decodeDomainEvent(raw);
     if (!event.ok) return event;
     const routed = routes.route(event.value, observe);
     if (!routed.ok) return routed;
-    return ok(routed.value.map(({ publication }) => createPublication(publication)));
+    return ok(routed.value.map(stepOf));
   } catch (error) {
     // A bug must not stop the events behind this one; the event itself waits in the dead letters.
     log.error({ err: error }, 'routing failed, which is a bug');
@@ -95,6 +127,10 @@ function routerMetrics(metrics: Metrics) {
   const publications = metrics.counter(
     'warren_router_publications_total',
     'Confirmed publications; routed="false" had no listener on any edge.',
+  );
+  const revocations = metrics.counter(
+    'warren_router_revocations_total',
+    'Confirmed revocations by kind: unsubscribe (a user off a channel), disconnect (a user off all).',
   );
   const conditionErrors = metrics.counter(
     'warren_router_condition_errors_total',
@@ -117,6 +153,7 @@ function routerMetrics(metrics: Metrics) {
     events: (outcome: keyof typeof outcomes) => events.add(1, outcomes[outcome]),
     refusals: (code: string) => refusals.add(1, { code }),
     publications: (reached: boolean) => publications.add(1, reached ? routed : unrouted),
+    revocations: (kind: 'unsubscribe' | 'disconnect') => revocations.add(1, { kind }),
     conditionErrors: (rule: string) => conditionErrors.add(1, { rule }),
     seconds: (value: number) => seconds.record(value),
   };

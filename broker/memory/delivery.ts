@@ -9,7 +9,8 @@ export function deliveryOf(
   epoch: number,
   redelivered: boolean,
 ): Delivery {
-  const { key, channel, id, body, except, revokes, traceparent } = publication;
+  const { key, channel, id, body, except, traceparent } = publication;
+  const revokes = body.length === 0 ? publication.revokes : undefined;
   const delivery: Delivery = { tag, epoch, key, channel, id, body, redelivered };
   // Most publications have none of these; spreading them in each time was half of the cost of a delivery.
   if (except === undefined && revokes === undefined && traceparent === undefined) return delivery;
