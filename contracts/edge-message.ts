@@ -100,7 +100,7 @@ export type Question =
       readonly names: readonly ChannelName[] | null;
       readonly users: boolean;
     }
-  /** Closes the sockets that are known to be the user's. */
+  /** Closes the sockets that are signed in as the user. */
   | { readonly about: 'terminate'; readonly app: AppId; readonly user: string };
 
 /** To all; everyone answers the sender. */
@@ -135,7 +135,7 @@ export interface SessionClaim {
   readonly at: number;
 }
 
-/** From a router to all: closes the sockets that are known to be the user's. Nobody answers. */
+/** From a router to all: closes the sockets that are signed in as the user or members of a presence channel as this user. Nobody answers. */
 export interface Disconnect {
   readonly type: 'disconnect';
   readonly app: AppId;

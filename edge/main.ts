@@ -138,6 +138,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       channels: (query) => local.channels(query),
       sessionClaimed: (key, atMs, edge) => local.sessionClaimed(key, atMs, edge),
       terminate: (app, user) => local.terminate(app, user),
+      disconnect: (app, user) => local.disconnect(app, user),
     },
     rooms: {
       added: (key, user, info) => presence.added(key, user, info),

@@ -54,8 +54,8 @@ export function isRevoked(session: Session, subscription: Subscription): boolean
   );
 }
 
-function isOf({ user }: Session, { userId }: Subscription, revoked: string): boolean {
-  return userId === revoked || user?.userId === revoked;
+function isOf({ user, continuity }: Session, { userId }: Subscription, revoked: string): boolean {
+  return userId === revoked || user?.userId === revoked || continuity?.isOf(revoked) === true;
 }
 
 /** A signature is good as long as its socket. */

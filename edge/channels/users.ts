@@ -82,12 +82,18 @@ export class Users {
     if (users.size === 0) this.#members.delete(app);
   }
 
-  /** Closes the sockets on this edge that are known to be the user's; says how many. */
+  /** Closes the sockets on this edge that are signed in as the user; says how many. */
   terminate(app: AppId, user: string): number {
-    const sessions = new Set(this.#sessions.get(app)?.get(user));
-    for (const session of this.#members.get(app)?.get(user)?.keys() ?? []) sessions.add(session);
+    const sessions = [...(this.#sessions.get(app)?.get(user) ?? [])];
     for (const { connection } of sessions) connection.close(closeCodes.unauthorized);
-    return sessions.size;
+    return sessions.length;
+  }
+
+  /** As `terminate`, and those that are members of presence channels as the user. */
+  disconnect(app: AppId, user: string): void {
+    this.terminate(app, user);
+    const members = [...(this.#members.get(app)?.get(user)?.keys() ?? [])];
+    for (const { connection } of members) connection.close(closeCodes.unauthorized);
   }
 
   /** The cluster says how many sockets a watched user has. */

@@ -128,7 +128,7 @@ export function joinCluster(options: ClusterOptions): Cluster {
   function receive(from: EdgeId, message: EdgeMessage): void {
     if (message.type === 'disconnect') {
       // From a router, which is no member.
-      local.terminate(message.app, message.user);
+      local.disconnect(message.app, message.user);
       return;
     }
     if (from === edgeId) {

@@ -16,7 +16,7 @@ export interface Cluster {
    */
   channels(query: ChannelsQuery): Promise<ReadonlyMap<ChannelName, Occupancy>>;
   /**
-   * Closes every socket that is known to be the user's, on all edges. Resolves with their number when all edges have done it.
+   * Closes every socket that is signed in as the user, on all edges. Resolves with their number when all edges have done it.
    * @throws ClusterIncomplete
    */
   terminate(app: AppId, user: string): Promise<number>;
@@ -72,6 +72,8 @@ export interface LocalState {
   sessionClaimed(key: string, atMs: number, edge: EdgeId): void;
   /** Closes the sockets of this edge that are signed in as the user; says how many. */
   terminate(app: AppId, user: string): number;
+  /** Closes those too that are members of a presence channel as the user. */
+  disconnect(app: AppId, user: string): void;
 }
 
 /** Who is in which presence channel, over all edges. One room per presence channel. */

@@ -164,6 +164,11 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     if (this.#notes.belongsToAnother) void this.#beginAnew();
   }
 
+  /** The user has signed in, on this socket or on a former one of the session that has told so up to this place in the queue. */
+  isOf(userDigest: string): boolean {
+    return this.#notes.isOf(userDigest);
+  }
+
   delivered(delivery: Delivery): void {
     this.#epoch = delivery.epoch;
     const { except, channel, revokes } = delivery;

@@ -159,6 +159,7 @@ async function play({ steps, seed }: Run) {
         channels: () => [],
         terminate: () => 0,
         sessionClaimed: () => undefined,
+        disconnect: () => undefined,
       },
       rooms: { added: () => undefined, removed: () => undefined },
       directory: {
