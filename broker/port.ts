@@ -89,7 +89,8 @@ export interface OutgoingEvent {
 export interface ChannelPublisher {
   /**
    * Resolves when the broker has confirmed the publication: from then on every queue that was bound to its key before the call
-   * holds it. `routed` is false when no queue was bound; it is true of every cached publication, since the cache holds it.
+   * holds it. `routed` is false when no queue was bound; it is true of every cached publication and of every revocation, since the
+   * cache holds it.
    *
    * - Calls reach the broker in call order, and so do their publications, per channel and over all channels.
    * - Rejects at once with `broker_unavailable` while the broker is away or refuses publishers (memory or disk alarm), and with
@@ -281,7 +282,10 @@ export interface EdgeBusMember {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The publications of cache channels (`Publication.cached`), kept by the broker for a day at most: survives the death of any edge. */
+/**
+ * The publications of cache channels (`Publication.cached`) and all revocations (`Publication.revokes`), kept by the broker for a day at
+ * most: survives the death of any edge.
+ */
 export interface PublicationCache {
   /**
    * Hands over what is kept, oldest first, then each further one as it is published: in one order, the same for every follower.
@@ -304,6 +308,8 @@ export interface CachedPublication {
   readonly id: string;
   /** The text of the WebSocket frame. */
   readonly body: Buffer;
+  /** As in `Delivery`. */
+  readonly revokes?: string;
   /** When it was published, in ms since 1970, by the publisher's clock. */
   readonly publishedAtMs: number;
 }

@@ -21,6 +21,7 @@ import { localState } from './channels/local-state.ts';
 import { Presence } from './channels/presence.ts';
 import { ChannelRegistry } from './channels/registry.ts';
 import { Replay } from './channels/replay.ts';
+import { Revocations } from './channels/revocations.ts';
 import { ChannelRules } from './channels/rules.ts';
 import { Users } from './channels/users.ts';
 import { type ClusterTimings, joinCluster } from './cluster/cluster.ts';
@@ -189,7 +190,18 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     edges: () => cluster.edges().length,
     claim: (key, atMs) => cluster.claimSession(key, atMs),
   });
-  const lastEvents = new LastEvents({ cache: broker.publicationCache, clock, log });
+  const revocations = new Revocations({
+    apps,
+    registry,
+    clock,
+    late: (session, subscription) => clients.expel(session, subscription),
+  });
+  const lastEvents = new LastEvents({
+    cache: broker.publicationCache,
+    clock,
+    log,
+    revoked: (revocation) => revocations.seen(revocation),
+  });
   const load = new RoadLoad();
   const shared = new SharedQueue({
     queues: broker.edgeQueues,
@@ -199,13 +211,14 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     clock,
     tally,
   });
-  const clients = new Clients(
+  const clients: Clients = new Clients(
     {
       registry,
       presence,
       figures,
       users,
       rules,
+      revocations,
       continuities,
       replay: new Replay(lastEvents, emit),
       publisher: broker.channelPublisher,

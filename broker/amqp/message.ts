@@ -75,15 +75,23 @@ export function publishedAtMs(message: ConsumeMessage): number {
 }
 
 export function toCachedPublication(message: ConsumeMessage): CachedPublication {
-  const { key, channel, id, body } = toDelivery(message, 0);
-  return { key, channel, id, body, publishedAtMs: publishedAtMs(message) };
+  const { key, channel, id, body, revokes } = toDelivery(message, 0);
+  return {
+    key,
+    channel,
+    id,
+    body,
+    ...(revokes === undefined ? {} : { revokes }),
+    publishedAtMs: publishedAtMs(message),
+  };
 }
 
 /** @param nowMs carried by what is cached, so that readers know its age */
 export function publicationProperties(publication: Publication, nowMs: number): Options.Publish {
+  const isKept = publication.cached === true || publication.revokes !== undefined;
   return {
     // A blind copy: the stream gets the same message, and no queue learns of it.
-    ...(publication.cached === true ? { BCC: [cacheRoutingKey] } : {}),
+    ...(isKept ? { BCC: [cacheRoutingKey] } : {}),
     contentType: 'application/json',
     messageId: publication.id,
     // Session and edge queues hold nothing that must outlive the broker: transient messages cost it half.
@@ -102,7 +110,7 @@ export function publicationProperties(publication: Publication, nowMs: number): 
       ...(publication.tracestate === undefined
         ? {}
         : { [publicationHeaders.tracestate]: publication.tracestate }),
-      ...(publication.cached === true ? { [publishedAtHeader]: nowMs } : {}),
+      ...(isKept ? { [publishedAtHeader]: nowMs } : {}),
     },
   };
 }

@@ -3,10 +3,11 @@
 import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import type { ClientFrame } from '../../contracts/pusher/codec.ts';
 import type { RoadContext } from '../delivery/roads.ts';
+import type { Subscription } from '../delivery/subscription.ts';
 import type { Client, Connection } from '../socket/connection.ts';
 import { type ClientEventContext, clientEvent } from './client-events.ts';
 import type { Continuities } from './continuity.ts';
-import { revoke } from './revoke.ts';
+import { expel, revoke } from './revoke.ts';
 import { type Revoke, Session } from './session.ts';
 import { signin } from './signin.ts';
 import { type SubscribeContext, subscribe } from './subscribe.ts';
@@ -82,6 +83,11 @@ export class Clients {
       case 'pong':
         return;
     }
+  }
+
+  /** The user of the session was taken off the channel. */
+  expel(session: Session, subscription: Subscription): void {
+    expel(this.#context, session, subscription);
   }
 
   leave(session: Session, code: number): void {

@@ -7,6 +7,7 @@ import {
 } from '../../contracts/pusher/frames.ts';
 import type { Subscription } from '../delivery/subscription.ts';
 import type { EdgeTally } from '../tally.ts';
+import { isOf, type Revocations } from './revocations.ts';
 import type { Session } from './session.ts';
 import { leave, type UnsubscribeContext } from './unsubscribe.ts';
 
@@ -48,14 +49,27 @@ export function expel(context: RevokeContext, session: Session, subscription: Su
 }
 
 /** A subscription that is about to succeed has met its revocation already: it came when the client was authorized, or later. */
-export function isRevoked(session: Session, subscription: Subscription): boolean {
-  return subscription.held.some(
+export function isRevoked(
+  revocations: Pick<Revocations, 'outdates'>,
+  session: Session,
+  subscription: Subscription,
+): boolean {
+  const isHeld = subscription.held.some(
     ({ revokes }) => revokes !== undefined && isOf(session, subscription, revokes),
   );
+  return isHeld || isOutdated(revocations, session, subscription);
 }
 
-function isOf({ user, continuity }: Session, { userId }: Subscription, revoked: string): boolean {
-  return userId === revoked || user?.userId === revoked || continuity?.isOf(revoked) === true;
+/** What the socket was authorized for was revoked since, whether it was subscribed then or not. */
+export function isOutdated(
+  revocations: Pick<Revocations, 'outdates'>,
+  session: Session,
+  { channel, key, userId }: Subscription,
+): boolean {
+  if (!channel.requiresAuthorization) return false;
+  const outdates = (user: string | undefined) =>
+    user !== undefined && revocations.outdates(session, key, channel.name, user);
+  return outdates(userId) || outdates(session.user?.userId);
 }
 
 /** A signature is good as long as its socket. */

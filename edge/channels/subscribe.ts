@@ -24,7 +24,8 @@ import { Subscription } from '../delivery/subscription.ts';
 import type { EdgeTally } from '../tally.ts';
 import { authorize, type SubscriptionClaim } from './authorize.ts';
 import type { Replay } from './replay.ts';
-import { expel, isRevoked } from './revoke.ts';
+import type { Revocations } from './revocations.ts';
+import { expel, isOutdated, isRevoked } from './revoke.ts';
 import type { ChannelRules } from './rules.ts';
 import type { Session } from './session.ts';
 import { leave, type UnsubscribeContext } from './unsubscribe.ts';
@@ -32,6 +33,7 @@ import { leave, type UnsubscribeContext } from './unsubscribe.ts';
 export interface SubscribeContext extends UnsubscribeContext {
   readonly replay: Replay;
   readonly rules: Pick<ChannelRules, 'delivery'>;
+  readonly revocations: Pick<Revocations, 'outdates'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly tally: EdgeTally;
@@ -71,11 +73,6 @@ export function subscribe(
     refuse(context, session, channel.name, authorization.error);
     return;
   }
-  if (session.revokedFrom.has(channel.name)) {
-    // The signature may be the old one. One for a new socket cannot be, and stock clients get it by themselves.
-    connection.close(closeCodes.reconnect);
-    return;
-  }
   const existing = subscriptions.get(channel.name);
   if (existing?.state === 'live') {
     connection.send(success(context, existing));
@@ -96,8 +93,16 @@ export function subscribe(
   }
   const { member } = authorization.value;
   const subscription = new Subscription(channel, channelKey(app.config.id, channel.name), session);
-  subscriptions.set(channel.name, subscription);
   subscription.userId = member?.userId;
+  if (
+    session.revokedFrom.has(channel.name) ||
+    isOutdated(context.revocations, session, subscription)
+  ) {
+    // The signature may be an old one. One for a new socket cannot be, and stock clients get it by themselves.
+    connection.close(closeCodes.reconnect);
+    return;
+  }
+  subscriptions.set(channel.name, subscription);
   if (member !== undefined) context.users.joinedAs(session, member.userId);
   void join(context, session, subscription, member);
 }
@@ -158,7 +163,7 @@ function complete(
   const { connection, app } = session;
   const { channel } = subscription;
   const { presence, registry, figures, replay } = context;
-  if (isRevoked(session, subscription)) {
+  if (isRevoked(context.revocations, session, subscription)) {
     expel(context, session, subscription);
     return;
   }

@@ -61,7 +61,7 @@ describe('conformance: revocation', function () {
     stage = await startStage(2, {
       apps: [{}, { id: 'other' as AppId, key: 'other-key', secret: 'other-secret' }],
       channels: [{ name: 'private-edge-{n}', delivery: 'edge' }],
-      settings: { hotAfter: 50 },
+      settings: { hotAfter: 50, prefetch: 20 },
     });
     const log = createLog('silent');
     link = connectAmqp({
@@ -257,6 +257,27 @@ describe('conformance: revocation', function () {
     await again.next('said', channel);
   });
 
+  it('a signature that was not in use when it came is void too', async () => {
+    const channel = `private-own-${unique()}`;
+    const bob = await raw(0);
+    await bob.signin(stage.app, { id: 'bob' });
+    await bob.subscribe(channel, stage.app);
+    bob.send('pusher:unsubscribe', { channel });
+    const unused = await raw(1);
+    await unused.signin(stage.app, { id: 'bob' });
+    await removed('bob', channel);
+    // The edges read it from the stream, in the order in which it was published: what is kept behind it comes after it.
+    const mark = `cache-${unique()}`;
+    await say(mark, 'x');
+    for (const socket of [bob, unused]) {
+      await socket.subscribe(mark);
+      await socket.next('said', mark);
+      const auth = signChannel(stage.app, socket.socketId, channel);
+      socket.send('pusher:subscribe', { channel, auth });
+      expect((await socket.closed).code).to.equal(4200);
+    }
+  });
+
   it('a cache channel keeps its last event, and not the revocation', async () => {
     const channel = `private-cache-${unique()}`;
     const bob = await raw(0);
@@ -285,6 +306,24 @@ describe('conformance: revocation', function () {
       await say('news', 'end');
       await bob.next('said', 'news');
       expect(bob.events(channel).map(({ event }) => event)).to.deep.equal(['left', lostEvent]);
+    });
+
+    it('one that acknowledges nothing is off the channel within a second all the same', async () => {
+      const channel = `presence-${unique()}`;
+      const bob = await session(unique() + unique(), 0);
+      const ann = await raw(1);
+      await bob.subscribe(channel, stage.app, '{"user_id":"bob"}');
+      await ann.subscribe(channel, stage.app, '{"user_id":"ann"}');
+      await bob.roundTrip();
+      bob.answersPings = false;
+      // More than is handed to a client that has acknowledged none of it.
+      for (let n = 0; n < 60; n += 1) await say(channel, String(n));
+      const startedMs = performance.now();
+      await happens('room.member.removed', { user: 'bob', channel });
+      await ann.next('pusher_internal:member_removed', channel);
+      await bob.next(errorEvent, channel);
+      expect(performance.now() - startedMs).to.be.below(1_000);
+      expect(said(bob, channel)).not.to.include('left "bob"');
     });
 
     for (const order of ['signs in first', 'subscribes first'] as const) {
