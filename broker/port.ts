@@ -111,7 +111,8 @@ export interface OutgoingEvent {
 export interface ChannelPublisher {
   /**
    * Resolves when the broker has confirmed the publication: from then on every queue that was bound to its key before the call
-   * holds it. `routed` is false when no queue was bound; it is true of every cached publication, since the cache holds it.
+   * holds it. `routed` is false when no queue was bound; it is true of every cached publication and of every revocation, since the
+   * cache holds it.
    *
    * - Calls reach the broker in call order, and so do their publications, per channel and over all channels.
    * - Rejects at once with `broker_unavailable` while the broker is away or refuses publishers (memory or disk alarm), and with
@@ -135,6 +136,8 @@ export interface Delivery {
   readonly id: string;
   readonly body: Buffer;
   readonly except?: string;
+  /** See `Publication.revokes`: nothing for a socket. Never on what was published without it, or with a body. */
+  readonly revokes?: string;
   readonly traceparent?: string;
   /** The broker has delivered it before, maybe to another edge. */
   readonly redelivered: boolean;
@@ -265,6 +268,12 @@ export interface EdgeQueue {
 export interface EdgeBus {
   /** Joins the bus; every member listens to `all` and to its own id from the start. */
   join(edgeId: EdgeId, receiver: EdgeBusReceiver): Promise<EdgeBusMember>;
+
+  /**
+   * Says something to all members without being one. Resolves when the broker has confirmed; rejects with `BrokerError`. Calls reach
+   * the broker in call order, also among calls of `ChannelPublisher`.
+   */
+  announce(from: EdgeId, body: Buffer): Promise<void>;
 }
 
 /** `all`: every member. `edge`: one member. `topic`: members that listen to it. */
@@ -296,7 +305,10 @@ export interface EdgeBusMember {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The publications of cache channels (`Publication.cached`), kept by the broker for a day at most: survives the death of any edge. */
+/**
+ * The publications of cache channels (`Publication.cached`) and all revocations (`Publication.revokes`), kept by the broker for a day at
+ * most: survives the death of any edge.
+ */
 export interface PublicationCache {
   /**
    * Hands over what is kept, oldest first, then each further one as it is published: in one order, the same for every follower.
@@ -319,6 +331,8 @@ export interface CachedPublication {
   readonly id: string;
   /** The text of the WebSocket frame. */
   readonly body: Buffer;
+  /** As in `Delivery`. */
+  readonly revokes?: string;
   /** When it was published, in ms since 1970, by the publisher's clock. */
   readonly publishedAtMs: number;
 }

@@ -2,7 +2,8 @@
 import { type Channel, parseChannel, serverToUserChannel } from '../contracts/channel.ts';
 import type { Refusal } from '../contracts/errors.ts';
 import { fail, ok, type Result } from '../contracts/result.ts';
-import { type Fields, fieldText, refusal } from './field.ts';
+import type { Fields } from './field.ts';
+import { renderSegments } from './segments.ts';
 import { compileTemplate, type Template, type TemplateError } from './template.ts';
 
 export type ChannelTemplate =
@@ -12,9 +13,6 @@ export type ChannelTemplate =
   | { readonly kind: 'whole'; readonly template: Template }
   /** `user:{data.userId}`: the channel of one signed-in user. */
   | { readonly kind: 'user'; readonly template: Template };
-
-/** Characters of one segment. No dot: a value must not add a word to the name. */
-const segmentPattern = /^[A-Za-z0-9_\-=@,;]+$/;
 
 /** @param maxLength of a channel name, from the limits of the app */
 export function compileChannelTemplate(
@@ -66,7 +64,7 @@ export function renderChannel(
   target: ChannelTemplate,
   maxLength: number,
 ): Result<Channel, Refusal> {
-  const name = renderName(fields, target.template);
+  const name = renderSegments(fields, target.template, 'a channel name');
   if (!name.ok) return name;
   const channel =
     target.kind === 'user' ? serverToUserChannel(name.value) : parseChannel(name.value, maxLength);
@@ -78,32 +76,6 @@ export function renderChannel(
     });
   }
   return channel;
-}
-
-function renderName(fields: Fields, template: Template): Result<string, Refusal> {
-  if (template.alone !== undefined) return fieldText(fields, template.alone);
-  let name = '';
-  for (const part of template.parts) {
-    if (typeof part === 'string') {
-      name += part;
-      continue;
-    }
-    const value = fieldText(fields, part);
-    if (!value.ok) return value;
-    if (!segmentPattern.test(value.value)) {
-      return fail(
-        refusal(
-          'invalid_segment',
-          part,
-          value.value === ''
-            ? 'is empty, so it cannot stand in a channel name'
-            : 'holds other characters than A-Z a-z 0-9 _ - = @ , ; so it cannot stand in a channel name',
-        ),
-      );
-    }
-    name += value.value;
-  }
-  return ok(name);
 }
 
 function isSameKind(left: Channel, right: Channel): boolean {

@@ -7,6 +7,7 @@ import { compileExpression, type Variables } from './expression.ts';
 import type { SchemaFiles } from './payload-schema/files.ts';
 import type { Path, Problem } from './problems.ts';
 import { compileProjection } from './projection.ts';
+import { revocationProblems, revocationWarnings } from './revocation-rules.ts';
 import type { ShapeCheck } from './shape.ts';
 import type { Source } from './source.ts';
 import { compileTarget } from './target-template.ts';
@@ -17,10 +18,12 @@ interface RawEventRule {
   readonly on: string;
   readonly schema?: string;
   readonly when?: string;
-  readonly to: string | readonly string[];
+  readonly to?: string | readonly string[];
   readonly as?: string;
   readonly data?: string | Readonly<Record<string, string>>;
   readonly except?: string;
+  readonly unsubscribe?: { readonly user: string; readonly channel: string };
+  readonly disconnect?: string;
 }
 
 /** What `when` may read. */
@@ -51,12 +54,15 @@ export function readEventRules(
     problems.push(...meaningProblems(source, path, rule, app));
     const schema = rule.schema === undefined ? undefined : schemas.read(path, rule.schema);
     if (app === undefined || !shape.sound(path)) continue;
+    warnings.push(...revocationWarnings(source, path, rule));
     const checked = eventRule(index, app, rule, schema);
     const sameAs = JSON.stringify({ ...checked, index: 0, schema: rule.schema });
     const first = seen.get(sameAs);
     if (first === undefined) seen.set(sameAs, index);
     else {
-      const message = `is the same as events[${first}]: clients would get each event twice`;
+      const effect =
+        checked.to.length > 0 ? 'clients would get each event twice' : 'it does nothing more';
+      const message = `is the same as events[${first}]: ${effect}`;
       warnings.push(source.problem(path, message));
     }
     rules.push(checked);
@@ -74,12 +80,14 @@ function eventRule(
     index,
     app: app.id,
     on: rule.on,
-    to: typeof rule.to === 'string' ? [rule.to] : rule.to,
+    to: typeof rule.to === 'string' ? [rule.to] : (rule.to ?? []),
     ...(schema === undefined ? {} : { schema }),
     ...(rule.when === undefined ? {} : { when: rule.when }),
     ...(rule.as === undefined ? {} : { as: rule.as }),
     ...(rule.data === undefined ? {} : { data: rule.data }),
     ...(rule.except === undefined ? {} : { except: rule.except }),
+    ...(rule.unsubscribe === undefined ? {} : { unsubscribe: rule.unsubscribe }),
+    ...(rule.disconnect === undefined ? {} : { disconnect: rule.disconnect }),
   };
 }
 
@@ -119,6 +127,7 @@ function meaningProblems(
       );
     }
   }
+  problems.push(...revocationProblems(source, path, rule, app));
   const projection = compileProjection(rule.data);
   for (const error of projection.ok ? [] : projection.error) {
     const at = error.key === undefined ? ['data'] : ['data', error.key];

@@ -3,8 +3,6 @@
 /** Where the key stands, list positions left out, as `events[].disconnect`. */
 const laterKeys: ReadonlySet<string> = new Set([
   'partitions',
-  'events[].disconnect',
-  'events[].unsubscribe',
   'channels[].authorizer',
   'channels[].member',
   'auth.jwt.jwksUri',
@@ -12,7 +10,6 @@ const laterKeys: ReadonlySet<string> = new Set([
 
 /** Keys that stand for another one: with them, the other one is not missing. */
 const insteadOf: Readonly<Record<string, readonly string[]>> = {
-  'events[].to': ['disconnect', 'unsubscribe'],
   'channels[].allow': ['authorizer', 'member'],
   'auth.jwt.secret': ['jwksUri'],
 };

@@ -4,6 +4,7 @@ import schema from '../contracts/warren.schema.json' with { type: 'json' };
 import { nearest } from '../runtime/nearest.ts';
 import { isExplainedByLaterKey, isLaterKey, notAvailable } from './later-keys.ts';
 import { type Path, type Problem, pathText, shown } from './problems.ts';
+import { eventRuleWithoutEffect, keyWithoutTarget } from './rule-effects.ts';
 import type { Source } from './source.ts';
 
 /** What ajv's `verbose` adds to an error: the part of the schema that was not met. */
@@ -68,6 +69,7 @@ const aboutKeys: ReadonlySet<string> = new Set([
   'required',
   'oneOf',
   'anyOf',
+  'dependentRequired',
 ]);
 
 /** True where `inner` is at or below `outer`; the root of the file counts for itself alone. */
@@ -99,7 +101,11 @@ function explain(source: Source, path: Path, error: ErrorObject): Problem | unde
     case 'oneOf':
       return secretTwiceOrNever(source, path, error.data);
     case 'anyOf':
-      return ruleWithoutEffect(source, path, error.data, part);
+      return path[0] === 'events'
+        ? eventRuleWithoutEffect(source, path, error.data, part.properties)
+        : ruleWithoutEffect(source, path, error.data, part);
+    case 'dependentRequired':
+      return keyWithoutTarget(source, path, String(params['property']), error.data);
     case 'type':
       return wrongType(source, path, error.data, part);
     case 'minLength':

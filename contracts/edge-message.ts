@@ -135,6 +135,13 @@ export interface SessionClaim {
   readonly at: number;
 }
 
+/** From a router to all: closes the sockets that are signed in as the user or members of a presence channel as this user. Nobody answers. */
+export interface Disconnect {
+  readonly type: 'disconnect';
+  readonly app: AppId;
+  readonly user: string;
+}
+
 export type EdgeMessage =
   | Hello
   | Bye
@@ -147,7 +154,8 @@ export type EdgeMessage =
   | DirectoryTotals
   | Ask
   | Answer
-  | SessionClaim;
+  | SessionClaim
+  | Disconnect;
 
 export function encodeEdgeMessage(message: EdgeMessage): Buffer {
   return Buffer.from(JSON.stringify(message), 'utf8');
@@ -207,11 +215,11 @@ const isChannelsQuestion = fields({
   names: orNull(listOf(isText)),
   users: isBoolean,
 });
-const isTerminateQuestion = fields({ app: isText, user: isText });
+const isUserOfApp = fields({ app: isText, user: isText });
 const isQuestion: Check = (value) => {
   if (!isJsonObject(value)) return false;
   if (value['about'] === 'channels') return isChannelsQuestion(value);
-  return value['about'] === 'terminate' && isTerminateQuestion(value);
+  return value['about'] === 'terminate' && isUserOfApp(value);
 };
 
 const checks: Readonly<Record<EdgeMessage['type'], Check>> = {
@@ -243,6 +251,7 @@ const checks: Readonly<Record<EdgeMessage['type'], Check>> = {
   }),
   'directory-totals': fields({ entries: listOf(tuple(isText, isNumber)) }),
   'session-claim': fields({ key: isText, at: isNumber }),
+  disconnect: isUserOfApp,
   ask: fields({ id: isNumber, question: isQuestion }),
   answer: fields({
     id: isNumber,

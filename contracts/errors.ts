@@ -22,6 +22,8 @@ export const deadLetterCodes = {
   invalid_channel: 'The channel name that a rule yields is not a legal one.',
   invalid_event_name:
     'The event name that a rule yields is empty, too long or reserved for the protocol.',
+  invalid_user:
+    'The user id that `unsubscribe` or `disconnect` yields is empty, longer than 128 characters or not well-formed text.',
   invalid_socket_id:
     'The socket id of `except`, or of a `socket:` target, is not of the form 123.456.',
   unsafe_integer:

@@ -19,6 +19,11 @@ export interface Publication {
   readonly except?: SocketId;
   /** The broker keeps it for those who subscribe later. */
   readonly cached?: boolean;
+  /**
+   * No event but a word to the edges, with an empty body: this user is taken off the channel. It travels as events do, so that it comes
+   * behind what was published before it and before what is published after it, in parked sessions too.
+   */
+  readonly revokes?: string;
   readonly traceparent?: string;
   readonly tracestate?: string;
 }
@@ -91,6 +96,28 @@ export function createClientEvent(input: ClientEventInput): Publication {
   };
 }
 
+export interface RevocationInput {
+  readonly appId: AppId;
+  readonly channel: ChannelName;
+  /** 1 to 128 characters, well-formed. */
+  readonly user: string;
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+export function createRevocation(input: RevocationInput): Publication {
+  return {
+    appId: input.appId,
+    channel: input.channel,
+    key: channelKey(input.appId, input.channel),
+    id: randomUUID(),
+    body: Buffer.alloc(0),
+    revokes: input.user,
+    ...(input.traceparent === undefined ? {} : { traceparent: input.traceparent }),
+    ...(input.tracestate === undefined ? {} : { tracestate: input.tracestate }),
+  };
+}
+
 function isUsableId(id: string | undefined): id is string {
   if (id === undefined || id === '' || !id.isWellFormed()) return false;
   return Buffer.byteLength(id, 'utf8') <= maxPublicationIdBytes;
@@ -100,6 +127,8 @@ function isUsableId(id: string | undefined): id is string {
 export const publicationHeaders = {
   channel: 'x-channel',
   except: 'x-except',
+  /** A user id. Counts beside an empty body only. */
+  revokes: 'x-revokes',
   traceparent: 'traceparent',
   tracestate: 'tracestate',
 } as const;

@@ -86,7 +86,7 @@ export interface WebhookConfig {
   readonly batch: boolean;
 }
 
-/** One domain event to any number of publications. */
+/** What becomes of one domain event: `to`, then `unsubscribe`, then `disconnect`; at least one of them. */
 export interface EventRule {
   /** Place in the file, from 0: names the rule in messages. One that is built in comes after those of the file. */
   readonly index: number;
@@ -99,7 +99,7 @@ export interface EventRule {
   readonly schema?: EventSchema;
   /** CEL over `data`, `event`, `headers`, `key`; an error counts as no. */
   readonly when?: string;
-  /** Templates that yield channel names, users or sockets. */
+  /** Templates that yield channel names, users or sockets; may be empty. */
   readonly to: readonly string[];
   /** Template of the event name at the client. */
   readonly as?: string;
@@ -107,6 +107,14 @@ export interface EventRule {
   readonly data?: string | Readonly<Record<string, string>>;
   /** Template of the socket id that is left out. */
   readonly except?: string;
+  readonly unsubscribe?: {
+    /** Template of a user id. */
+    readonly user: string;
+    /** Template that yields a channel name. */
+    readonly channel: string;
+  };
+  /** Template of the user id whose sockets are closed. */
+  readonly disconnect?: string;
 }
 
 /** A JSON Schema (2020-12) in a file of its own, checked. */

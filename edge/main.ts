@@ -21,6 +21,7 @@ import { localState } from './channels/local-state.ts';
 import { Presence } from './channels/presence.ts';
 import { ChannelRegistry } from './channels/registry.ts';
 import { Replay } from './channels/replay.ts';
+import { Revocations } from './channels/revocations.ts';
 import { ChannelRules } from './channels/rules.ts';
 import { Users } from './channels/users.ts';
 import { type ClusterTimings, joinCluster } from './cluster/cluster.ts';
@@ -152,6 +153,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       channels: (query) => local.channels(query),
       sessionClaimed: (key, atMs, edge) => local.sessionClaimed(key, atMs, edge),
       terminate: (app, user) => local.terminate(app, user),
+      disconnect: (app, user) => local.disconnect(app, user),
     },
     rooms: {
       added: (key, user, info) => presence.added(key, user, info),
@@ -203,7 +205,18 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     edges: () => cluster.edges().length,
     claim: (key, atMs) => cluster.claimSession(key, atMs),
   });
-  const lastEvents = new LastEvents({ cache: broker.publicationCache, clock, log });
+  const revocations = new Revocations({
+    apps,
+    registry,
+    clock,
+    late: (session, subscription) => clients.expel(session, subscription),
+  });
+  const lastEvents = new LastEvents({
+    cache: broker.publicationCache,
+    clock,
+    log,
+    revoked: (revocation) => revocations.seen(revocation),
+  });
   const load = new RoadLoad();
   const shared = new SharedQueue({
     queues: broker.edgeQueues,
@@ -223,13 +236,14 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     log,
     tally,
   });
-  const clients = new Clients(
+  const clients: Clients = new Clients(
     {
       registry,
       presence,
       figures,
       users,
       rules,
+      revocations,
       continuities,
       replay: new Replay(lastEvents, emit),
       publisher: broker.channelPublisher,

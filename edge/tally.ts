@@ -24,6 +24,8 @@ class LabelledCount {
 export class EdgeTally {
   /** Events written to sockets. */
   deliveries = 0;
+  /** Subscriptions that a revocation has ended. */
+  revocations = 0;
   /** By reason: `late` (unsubscribed meanwhile), `excluded` (its own sender), `foreign` (another channel behind a
    * hashed key), `covered` (a cache channel’s replay was newer), `repeated` (written on this socket before). */
   readonly dropped = new LabelledCount();
@@ -69,11 +71,18 @@ export function exposeTally(metrics: Metrics, tally: EdgeTally, live: LiveFigure
     byLabel(tally.losses, 'reason', metrics.counter('warren_session_losses_total', lossesHelp)),
     byLabel(tally.http, 'status', metrics.counter('warren_http_requests_total', httpHelp)),
   ];
+  const revocations = metrics.counter(
+    'warren_revocations_total',
+    'Subscriptions that a domain event has ended (`unsubscribe` in warren.yaml).',
+  );
   let delivered = 0;
+  let revoked = 0;
   // Observable gauges are read before counters are collected, so what the callback adds is in the same scrape.
   metrics.gauge('warren_connections', 'Open WebSocket connections.', () => {
     deliveries.add(tally.deliveries - delivered);
     delivered = tally.deliveries;
+    revocations.add(tally.revocations - revoked);
+    revoked = tally.revocations;
     for (const bringUpToDate of labelled) bringUpToDate();
     return live.connections();
   });

@@ -12,6 +12,7 @@ import { channelKey } from '../contracts/routing-key.ts';
 import { socketKey } from '../contracts/socket-target.ts';
 import type { ChannelRule, EventRule, WarrenConfig } from '../contracts/warren-config.ts';
 import { nearPatterns } from './near-patterns.ts';
+import type { Disconnected, Revoked } from './revocations.ts';
 import { compileRoutes, type Routed, type RuleStep } from './rules.ts';
 
 export interface Explanation {
@@ -19,12 +20,13 @@ export interface Explanation {
   readonly id?: string;
   /** CloudEvents type, else AMQP type. */
   readonly type?: string;
-  /** `routed`: published and done. `unmatched`: done without a publication. `refused`: dead-lettered with `refusal`. */
+  /** `routed`: all of it done. `unmatched`: there is nothing to do. `refused`: dead-lettered with `refusal`, and nothing done. */
   readonly outcome: 'routed' | 'unmatched' | 'refused';
   readonly refusal?: Refusal;
   /** Every rule of the file, in its order, then those that are built in; empty where the event itself is malformed. */
   readonly rules: readonly RuleExplanation[];
   readonly publications: readonly PublicationExplanation[];
+  readonly revocations: readonly RevocationExplanation[];
   /** Where nothing matched: rules that nearly did, and what differs. */
   readonly hints: readonly string[];
 }
@@ -60,6 +62,23 @@ export interface PublicationExplanation {
   readonly guard?: { readonly rule: number; readonly name: string; readonly allow: string };
 }
 
+export type RevocationExplanation =
+  | {
+      readonly rule: number;
+      readonly kind: 'unsubscribe';
+      readonly app: AppId;
+      readonly user: string;
+      readonly channel: string;
+      /** On the exchange `warren.channels`. */
+      readonly routingKey: string;
+    }
+  | {
+      readonly rule: number;
+      readonly kind: 'disconnect';
+      readonly app: AppId;
+      readonly user: string;
+    };
+
 /** @param config checked by `loadConfig` */
 export function explainEvent(raw: IncomingEvent, config: WarrenConfig): Explanation {
   const decoded = decodeDomainEvent(raw);
@@ -70,6 +89,7 @@ export function explainEvent(raw: IncomingEvent, config: WarrenConfig): Explanat
       refusal: decoded.error,
       rules: [],
       publications: [],
+      revocations: [],
       hints: [],
     };
   }
@@ -79,13 +99,28 @@ export function explainEvent(raw: IncomingEvent, config: WarrenConfig): Explanat
   const rules = config.events.map((rule) => explainRule(rule, steps, routed.ok));
   const base = { ...envelope(event), rules };
   if (!routed.ok) {
-    return { ...base, outcome: 'refused', refusal: routed.error, publications: [], hints: [] };
+    const nothing = { publications: [], revocations: [], hints: [] };
+    return { ...base, outcome: 'refused', refusal: routed.error, ...nothing };
   }
   const guards = compileGuards(config.channels);
-  const publications = routed.value.map((one) => explainPublication(one, guards));
-  return publications.length > 0
-    ? { ...base, outcome: 'routed', publications, hints: [] }
-    : { ...base, outcome: 'unmatched', publications, hints: hintsFor(event, config, steps) };
+  const publications: PublicationExplanation[] = [];
+  const revocations: RevocationExplanation[] = [];
+  for (const action of routed.value) {
+    if (action.kind === 'publish') publications.push(explainPublication(action, guards));
+    else revocations.push(explainRevocation(action));
+  }
+  const done = { ...base, publications, revocations };
+  return routed.value.length > 0
+    ? { ...done, outcome: 'routed', hints: [] }
+    : { ...done, outcome: 'unmatched', hints: hintsFor(event, config, steps) };
+}
+
+function explainRevocation(action: Revoked | Disconnected): RevocationExplanation {
+  const { kind, rule } = action;
+  if (kind === 'disconnect') return { rule: rule.index, kind, app: action.app, user: action.user };
+  const { appId, user, channel } = action.revocation;
+  const routingKey = channelKey(appId, channel);
+  return { rule: rule.index, kind, app: appId, user, channel, routingKey };
 }
 
 function envelope(event: DomainEvent) {

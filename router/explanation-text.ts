@@ -1,19 +1,24 @@
 /** An explanation as people read it in a terminal. */
 import { printable } from '../config/problems.ts';
 import { ruleName } from '../config/rule-name.ts';
-import type { Explanation, PublicationExplanation, RuleExplanation } from './explain.ts';
+import type {
+  Explanation,
+  PublicationExplanation,
+  RevocationExplanation,
+  RuleExplanation,
+} from './explain.ts';
 
 /** Rules whose pattern does not match are many and say little: so many are listed where nothing matched at all. */
 const maxIdleRules = 10;
 const maxDataLength = 400;
 
 export function explanationText(explanation: Explanation): string {
-  const { key, id, type, outcome, refusal, rules, publications, hints } = explanation;
+  const { key, id, type, outcome, refusal, rules, hints } = explanation;
   const about = [type === undefined ? '' : `type ${type}`, id === undefined ? '' : `id ${id}`];
   const details = about.filter((one) => one !== '').join(', ');
   const lines = [`event  ${key}${details === '' ? '' : `  (${details})`}`, ''];
   if (rules.length > 0) lines.push(...rulesText(rules, outcome), '');
-  for (const publication of publications) lines.push(...publicationText(publication), '');
+  for (const text of actionsInOrder(explanation)) lines.push(...text, '');
   if (outcome === 'unmatched') {
     lines.push('Nothing is published: no rule takes this event. It is acknowledged and counted.');
     lines.push(...hints.map((hint) => `  ${hint}`));
@@ -24,6 +29,15 @@ export function explanationText(explanation: Explanation): string {
   }
   while (lines.at(-1) === '') lines.pop();
   return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** Rule by rule; within one, what it publishes comes first. */
+function actionsInOrder({ publications, revocations }: Explanation): readonly string[][] {
+  const actions = [
+    ...publications.map((one) => ({ rule: one.rule, text: publicationText(one) })),
+    ...revocations.map((one) => ({ rule: one.rule, text: revocationText(one) })),
+  ];
+  return actions.sort((a, b) => a.rule - b.rule).map(({ text }) => text);
 }
 
 function rulesText(rules: readonly RuleExplanation[], outcome: Explanation['outcome']): string[] {
@@ -77,6 +91,22 @@ function publicationText(publication: PublicationExplanation): string[] {
     ...(except === undefined ? [] : [`  except       socket ${except}`]),
     `  routing key  ${routingKey}  on warren.channels`,
     `  subscribers  ${guardText(publication)}`,
+  ];
+}
+
+function revocationText(revocation: RevocationExplanation): string[] {
+  const { rule, app, user } = revocation;
+  const by = `(app ${app}, by events[${rule}])`;
+  if (revocation.kind === 'disconnect') {
+    return [
+      `✕ disconnect user ${user}  ${by}`,
+      '  sockets      all that are signed in as this user or are this member of a presence channel, on all edges',
+    ];
+  }
+  return [
+    `✕ user ${user} off ${revocation.channel}  ${by}`,
+    `  routing key  ${revocation.routingKey}  on warren.channels`,
+    '  sockets      those subscribed to it that are signed in as this user or joined as this member',
   ];
 }
 

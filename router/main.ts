@@ -52,6 +52,7 @@ export async function startRouter(parts: RouterParts): Promise<RouterRole> {
   let applied = wanted;
   const handle = createEventHandler({
     publisher: broker.channelPublisher,
+    edges: broker.edgeBus,
     routes: {
       get patterns() {
         return inUse.routes.patterns;

@@ -1,4 +1,4 @@
-/** The rules of warren.yaml at work: one domain event to its publications, or to the reason why it is refused. */
+/** The rules of warren.yaml at work: one domain event to what it brings about, or to the reason why it is refused. */
 
 import { eventVariables } from '../config/event-rules.ts';
 import { compileExpression, type Expression } from '../config/expression.ts';
@@ -20,6 +20,13 @@ import { fail, ok, type Result } from '../contracts/result.ts';
 import type { SocketTarget } from '../contracts/socket-target.ts';
 import { TopicTrie } from '../contracts/topic-pattern.ts';
 import type { EventRule, WarrenConfig } from '../contracts/warren-config.ts';
+import {
+  type CompiledRevocations,
+  compileRevocations,
+  type Disconnected,
+  type Revoked,
+  revocationsOf,
+} from './revocations.ts';
 
 export interface Routes {
   /** What the router must be bound to, each pattern once. */
@@ -30,11 +37,15 @@ export interface Routes {
    *
    * @param observe told of each rule whose pattern matches, in file order; what follows a refusal is not looked at
    */
-  route(event: DomainEvent, observe?: (step: RuleStep) => void): Result<readonly Routed[], Refusal>;
+  route(event: DomainEvent, observe?: (step: RuleStep) => void): Result<readonly Action[], Refusal>;
 }
+
+/** What an event brings about, in the order in which it is to happen. */
+export type Action = Routed | Revoked | Disconnected;
 
 /** One publication and what brought it about. */
 export interface Routed {
+  readonly kind: 'publish';
   readonly rule: EventRule;
   readonly channel: Channel | SocketTarget;
   readonly publication: PublicationInput;
@@ -64,6 +75,7 @@ interface CompiledRule {
   readonly as: Template | undefined;
   readonly data: Projection;
   readonly except: Template | undefined;
+  readonly revocations: CompiledRevocations;
 }
 
 /** Compiles the rules of a checked configuration. @throws Error on one that is not: `loadConfig` lets none through */
@@ -114,6 +126,7 @@ function compileRule(rule: EventRule, config: Pick<WarrenConfig, 'apps'>): Compi
     as: template(rule.as),
     data: compiled(compileProjection(rule.data)),
     except: template(rule.except),
+    revocations: compileRevocations(rule, app.limits.channelNameLength),
   };
 }
 
@@ -121,9 +134,9 @@ function applyRules(
   rules: readonly CompiledRule[],
   event: DomainEvent,
   observe: ((step: RuleStep) => void) | undefined,
-): Result<readonly Routed[], Refusal> {
+): Result<readonly Action[], Refusal> {
   const fields = fieldsOf(event);
-  const routed: Routed[] = [];
+  const actions: Action[] = [];
   const ids = new PublicationIds(event.id);
   let values: Readonly<Record<string, unknown>> | undefined;
   for (const compiled of rules) {
@@ -140,22 +153,38 @@ function applyRules(
         continue;
       }
     }
-    const refusal = applyRule(compiled, fields, ids, routed);
+    const refusal = applyRule(compiled, fields, ids, actions);
     if (refusal !== undefined) {
       observe?.({ rule, outcome: 'refused', refusal });
       return fail(refusal);
     }
     observe?.({ rule, outcome: 'matched' });
   }
-  return ok(routed);
+  return ok(actions);
 }
 
-/** Adds the rule's publications to `routed`; a target that a rule yields twice is published to once. */
+/** Adds what the rule does to `actions`: what it publishes comes first, so that it still reaches whom it takes off the channel. */
 function applyRule(
+  compiled: CompiledRule,
+  fields: Fields,
+  ids: PublicationIds,
+  actions: Action[],
+): Refusal | undefined {
+  const { rule, to, revocations } = compiled;
+  const refusal = to.length === 0 ? undefined : publish(compiled, fields, ids, actions);
+  if (refusal !== undefined) return refusal;
+  const revoked = revocationsOf(rule, revocations, fields);
+  if (!revoked.ok) return refusalOf(rule, revoked.error.key, revoked.error.refusal);
+  actions.push(...revoked.value);
+  return undefined;
+}
+
+/** A target that a rule yields twice is published to once. */
+function publish(
   { rule, limits, violation, to, as, data, except }: CompiledRule,
   fields: Fields,
   ids: PublicationIds,
-  routed: Routed[],
+  actions: Action[],
 ): Refusal | undefined {
   const violated = violation?.(fields.event.data);
   if (violated !== undefined) {
@@ -182,7 +211,8 @@ function applyRule(
     done.add(name);
     const { traceparent, tracestate } = fields.event;
     const id = ids.next(`${rule.app} ${name}`);
-    routed.push({
+    actions.push({
+      kind: 'publish',
       rule,
       channel: channel.value,
       publication: {

@@ -3,25 +3,28 @@
  * between taking an event and handing its publications to the publisher, so publications leave in the order of the events.
  */
 import type { BrokerError } from '../broker/errors.ts';
-import type { ChannelPublisher, Outcome } from '../broker/port.ts';
+import type { ChannelPublisher, EdgeBus, Outcome } from '../broker/port.ts';
 import { ruleName } from '../config/rule-name.ts';
 import {
   type DomainEvent,
   decodeDomainEvent,
   type IncomingEvent,
 } from '../contracts/domain-event.ts';
+import { encodeEdgeMessage } from '../contracts/edge-message.ts';
 import type { Refusal } from '../contracts/errors.ts';
-import { createPublication, type Publication } from '../contracts/publication.ts';
+import type { EdgeId } from '../contracts/ids.ts';
+import { createPublication, createRevocation, type Publication } from '../contracts/publication.ts';
 import { fail, ok, type Result } from '../contracts/result.ts';
 import type { EventRule } from '../contracts/warren-config.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createRepeats, repeatKey } from './repeats.ts';
-import type { Routes, RuleStep } from './rules.ts';
+import type { Action, Routes, RuleStep } from './rules.ts';
 
 export interface EventHandlerParts {
   readonly publisher: ChannelPublisher;
+  readonly edges: Pick<EdgeBus, 'announce'>;
   readonly routes: Routes;
   readonly clock: Clock;
   readonly log: Log;
@@ -34,22 +37,32 @@ const secondsBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 /**
  * Makes the `handle` of `DomainEvents.consume`.
  *
- * Resolves `done` when every publication is confirmed, also where there is none or where the event repeats one that was published
- * already (`repeats.ts`); `dead-letter` where the event is malformed or a rule refuses it, and then nothing of it was published. Rejects with the publisher's error when a publication was not confirmed: the
+ * Resolves `done` when the broker has confirmed all that the event brings about, also where that is nothing or where the event repeats
+ * one that was published already (`repeats.ts`); `dead-letter` where the event is malformed or a rule refuses it, and then nothing of it
+ * was done. Rejects with the publisher's error when a publication was not confirmed: the
  * event stays in the queue and comes again, with the same publication ids where it has an id.
  */
 export function createEventHandler(
   parts: EventHandlerParts,
 ): (event: IncomingEvent) => Promise<Outcome> {
-  const { publisher, clock, log } = parts;
+  const { publisher, edges, clock, log } = parts;
   const count = routerMetrics(parts.metrics);
   const conditionErrors = reportConditionErrors(log, count.conditionErrors);
   const repeats = createRepeats(clock);
-  const publish = async (publications: readonly Publication[]): Promise<Outcome> => {
+  const carryOut = async (steps: readonly Step[]): Promise<Outcome> => {
     const startedMs = clock.monotonicMs();
     try {
-      const confirmed = await Promise.all(publications.map((one) => publisher.publish(one)));
-      for (const { routed } of confirmed) count.publications(routed);
+      await Promise.all(
+        steps.map(async (step) => {
+          if (step.kind === 'disconnect') await edges.announce(routerId, step.body);
+          else {
+            const { routed } = await publisher.publish(step.publication);
+            if (step.kind === 'publish') count.publications(routed);
+            if (step.kind === 'publish' && !routed) count.unheard(ruleName(step.rule));
+          }
+          if (step.kind !== 'publish') count.revocations(step.kind);
+        }),
+      );
     } catch (error) {
       count.events('failed');
       log.warn({ code: codeOf(error) }, 'event not confirmed, it stays in the queue');
@@ -77,27 +90,53 @@ export function createEventHandler(
       count.refusals(prepared.error.code);
       return { kind: 'dead-letter', refusal: prepared.error };
     }
-    const publications = prepared.value;
-    if (publications.length === 0) {
+    const steps = prepared.value;
+    if (steps.length === 0) {
       // Not remembered: a rule for it may come, and whoever publishes it then anew means it.
       count.events('unmatched');
       return done;
     }
-    const published = publish(publications);
-    return key === undefined ? published : repeats.follow(key, published);
+    const carriedOut = carryOut(steps);
+    return key === undefined ? carriedOut : repeats.follow(key, carriedOut);
   };
 }
 
 const done: Outcome = { kind: 'done' };
 
+/** Sender of what routers say to edges. It is not an edge, and need not be told apart from other routers. */
+const routerId = 'router' as EdgeId;
+
+/** Made of an action before the first of them is done, so that none fails half way. */
+type Step =
+  | { readonly kind: 'publish'; readonly publication: Publication; readonly rule: EventRule }
+  | { readonly kind: 'unsubscribe'; readonly publication: Publication }
+  | { readonly kind: 'disconnect'; readonly body: Buffer };
+
+function stepOf(action: Action): Step {
+  switch (action.kind) {
+    case 'publish':
+      return {
+        kind: action.kind,
+        publication: createPublication(action.publication),
+        rule: action.rule,
+      };
+    case 'unsubscribe':
+      return { kind: action.kind, publication: createRevocation(action.revocation) };
+    case 'disconnect': {
+      const { kind, app, user } = action;
+      return { kind, body: encodeEdgeMessage({ type: 'disconnect', app, user }) };
+    }
+  }
+}
+
 function prepare(
   event: DomainEvent,
   routes: Routes,
   observe: (step: RuleStep) => void,
-): Result<readonly Publication[], Refusal> {
+): Result<readonly Step[], Refusal> {
   const routed = routes.route(event, observe);
   if (!routed.ok) return routed;
-  return ok(routed.value.map(({ publication }) => createPublication(publication)));
+  return ok(routed.value.map(stepOf));
 }
 
 function guarded<T>(log: Log, work: () => Result<T, Refusal>): Result<T, Refusal> {
@@ -123,6 +162,14 @@ function routerMetrics(metrics: Metrics) {
     'warren_router_publications_total',
     'Confirmed publications; routed="false" had no listener on any edge.',
   );
+  const unheard = metrics.counter(
+    'warren_router_unheard_total',
+    'Confirmed publications that had no listener on any edge, by the rule of warren.yaml that made them.',
+  );
+  const revocations = metrics.counter(
+    'warren_router_revocations_total',
+    'Confirmed revocations by kind: unsubscribe (a user off a channel), disconnect (a user off all).',
+  );
   const conditionErrors = metrics.counter(
     'warren_router_condition_errors_total',
     'Conditions (`when`) that failed, which counts as no; a field that events do not always have needs has().',
@@ -145,6 +192,8 @@ function routerMetrics(metrics: Metrics) {
     events: (outcome: keyof typeof outcomes) => events.add(1, outcomes[outcome]),
     refusals: (code: string) => refusals.add(1, { code }),
     publications: (reached: boolean) => publications.add(1, reached ? routed : unrouted),
+    revocations: (kind: 'unsubscribe' | 'disconnect') => revocations.add(1, { kind }),
+    unheard: (rule: string) => unheard.add(1, { rule }),
     conditionErrors: (rule: string) => conditionErrors.add(1, { rule }),
     seconds: (value: number) => seconds.record(value),
   };

@@ -23,6 +23,13 @@ export class AmqpEdgeBus implements EdgeBus {
     this.#names = names;
   }
 
+  async announce(from: EdgeId, body: Buffer): Promise<void> {
+    await this.#publisher.publish(this.#names.edges, routingKey({ kind: 'all' }), body, {
+      persistent: false,
+      headers: { [senderHeader]: from },
+    });
+  }
+
   async join(edgeId: EdgeId, receiver: EdgeBusReceiver): Promise<EdgeBusMember> {
     this.#count += 1;
     const count = this.#count;

@@ -51,6 +51,8 @@ export function toDelivery(message: ConsumeMessage, epoch: number): Delivery {
   const header = (name: string) => (Object.hasOwn(headers, name) ? text(headers[name]) : undefined);
   const except = header(publicationHeaders.except);
   const traceparent = header(publicationHeaders.traceparent);
+  // No event has an empty body, so none that carries a foreign header is taken for a revocation.
+  const revokes = content.length === 0 ? header(publicationHeaders.revokes) : undefined;
   return {
     tag: fields.deliveryTag,
     epoch,
@@ -60,6 +62,7 @@ export function toDelivery(message: ConsumeMessage, epoch: number): Delivery {
     body: content,
     redelivered: fields.redelivered,
     ...(except === undefined ? {} : { except }),
+    ...(revokes === undefined ? {} : { revokes }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
@@ -72,15 +75,23 @@ export function publishedAtMs(message: ConsumeMessage): number {
 }
 
 export function toCachedPublication(message: ConsumeMessage): CachedPublication {
-  const { key, channel, id, body } = toDelivery(message, 0);
-  return { key, channel, id, body, publishedAtMs: publishedAtMs(message) };
+  const { key, channel, id, body, revokes } = toDelivery(message, 0);
+  return {
+    key,
+    channel,
+    id,
+    body,
+    ...(revokes === undefined ? {} : { revokes }),
+    publishedAtMs: publishedAtMs(message),
+  };
 }
 
 /** @param nowMs carried by what is cached, so that readers know its age */
 export function publicationProperties(publication: Publication, nowMs: number): Options.Publish {
+  const isKept = publication.cached === true || publication.revokes !== undefined;
   return {
     // A blind copy: the stream gets the same message, and no queue learns of it.
-    ...(publication.cached === true ? { BCC: [cacheRoutingKey] } : {}),
+    ...(isKept ? { BCC: [cacheRoutingKey] } : {}),
     contentType: 'application/json',
     messageId: publication.id,
     // Session and edge queues hold nothing that must outlive the broker: transient messages cost it half.
@@ -90,13 +101,16 @@ export function publicationProperties(publication: Publication, nowMs: number): 
       ...(publication.except === undefined
         ? {}
         : { [publicationHeaders.except]: publication.except }),
+      ...(publication.revokes === undefined
+        ? {}
+        : { [publicationHeaders.revokes]: publication.revokes }),
       ...(publication.traceparent === undefined
         ? {}
         : { [publicationHeaders.traceparent]: publication.traceparent }),
       ...(publication.tracestate === undefined
         ? {}
         : { [publicationHeaders.tracestate]: publication.tracestate }),
-      ...(publication.cached === true ? { [publishedAtHeader]: nowMs } : {}),
+      ...(isKept ? { [publishedAtHeader]: nowMs } : {}),
     },
   };
 }

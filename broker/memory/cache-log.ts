@@ -26,8 +26,15 @@ export class CacheLog {
     this.#options = options;
   }
 
-  append({ key, channel, id, body }: Publication): void {
-    this.#entries.push({ key, channel, id, body, publishedAtMs: this.#options.clock.now() });
+  append({ key, channel, id, body, revokes }: Publication): void {
+    this.#entries.push({
+      key,
+      channel,
+      id,
+      body,
+      ...(revokes === undefined ? {} : { revokes }),
+      publishedAtMs: this.#options.clock.now(),
+    });
     this.#bytes += body.length;
     this.#retain();
     for (const appended of this.#readers) appended();

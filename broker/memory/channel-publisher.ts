@@ -8,7 +8,8 @@ export function createChannelPublisher(connection: Connection): ChannelPublisher
       connection.publish(() => {
         const queues = connection.host.channels.route(publication.key);
         for (const queue of queues) queue.push(publication);
-        if (publication.cached !== true) return { routed: queues.size > 0 };
+        const isKept = publication.cached === true || publication.revokes !== undefined;
+        if (!isKept) return { routed: queues.size > 0 };
         connection.host.cache.append(publication);
         return { routed: true };
       }),

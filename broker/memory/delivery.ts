@@ -10,12 +10,14 @@ export function deliveryOf(
   redelivered: boolean,
 ): Delivery {
   const { key, channel, id, body, except, traceparent } = publication;
+  const revokes = body.length === 0 ? publication.revokes : undefined;
   const delivery: Delivery = { tag, epoch, key, channel, id, body, redelivered };
-  // Most publications have neither; spreading them in each time was half of the cost of a delivery.
-  if (except === undefined && traceparent === undefined) return delivery;
+  // Most publications have none of these; spreading them in each time was half of the cost of a delivery.
+  if (except === undefined && revokes === undefined && traceparent === undefined) return delivery;
   return {
     ...delivery,
     ...(except === undefined ? {} : { except }),
+    ...(revokes === undefined ? {} : { revokes }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

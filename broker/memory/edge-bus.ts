@@ -7,6 +7,14 @@ const maxBusMessages = 10_000;
 
 export function createEdgeBus(connection: Connection): EdgeBus {
   return {
+    async announce(from, body) {
+      await connection.publish(() => {
+        const to = { kind: 'all' } as const;
+        for (const member of connection.host.edges.route(routingKey(to))) {
+          member.push({ from, to: to.kind, body });
+        }
+      });
+    },
     async join(edgeId, receiver) {
       const { edges } = connection.host;
       const queue = new OwnQueue<BusMessage>(connection, {

@@ -3,10 +3,12 @@
 import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import type { ClientFrame } from '../../contracts/pusher/codec.ts';
 import type { RoadContext } from '../delivery/roads.ts';
+import type { Subscription } from '../delivery/subscription.ts';
 import type { Client, Connection } from '../socket/connection.ts';
 import { type ClientEventContext, clientEvent } from './client-events.ts';
 import type { Continuities } from './continuity.ts';
-import { Session } from './session.ts';
+import { expel, revoke } from './revoke.ts';
+import { type Revoke, Session } from './session.ts';
 import { signin } from './signin.ts';
 import { type SubscribeContext, subscribe } from './subscribe.ts';
 import { unsubscribe, unsubscribeAll } from './unsubscribe.ts';
@@ -24,17 +26,25 @@ export class Clients {
   readonly #unproven = new Set<Session>();
   /** Queues of sockets that have ended and are being closed at the broker. */
   readonly #leaving = new Set<Promise<void>>();
+  readonly #revoke: Revoke;
 
   constructor(context: ClientsContext, roads: RoadContext) {
     this.#context = context;
     this.#roads = roads;
+    this.#revoke = (session, subscription, user) => revoke(context, session, subscription, user);
   }
 
   /** The client behind a new connection. */
   of(connection: Connection): Client {
     const { clock, continuities } = this.#context;
     const continuity = continuities.of(connection);
-    const session = new Session(connection, this.#roads, continuity, clock.monotonicMs());
+    const session = new Session(
+      connection,
+      this.#roads,
+      continuity,
+      clock.monotonicMs(),
+      this.#revoke,
+    );
     if (session.app.config.authorizationTimeoutMs > 0) this.#unproven.add(session);
     return new SessionClient(this, session);
   }
@@ -73,6 +83,11 @@ export class Clients {
       case 'pong':
         return;
     }
+  }
+
+  /** The user of the session was taken off the channel. */
+  expel(session: Session, subscription: Subscription): void {
+    expel(this.#context, session, subscription);
   }
 
   leave(session: Session, code: number): void {

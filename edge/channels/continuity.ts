@@ -49,6 +49,8 @@ export interface Continuity {
   /** The socket has ended. Resolves when the broker has the session parked, or deleted. */
   end(code: number): Promise<void>;
   signedIn(user: string): void;
+  /** Also where the user has not signed in again yet, since the session was found. */
+  isOf(user: string): boolean;
 }
 
 /** The page is gone (RFC 6455): the only end after which nobody comes back. */
@@ -141,6 +143,7 @@ export class Continuities {
         mayPark = this.#perUser.count(user) <= app.config.limits.sessionsPerUser;
         queue.signedIn(user);
       },
+      isOf: (userId) => queue.isOf(digest(app.config.id, userId)),
       end: (code) => {
         const isOver = code === goingAway || !mayPark;
         if (this.#owners.get(key)?.connection === connection) {

@@ -13,6 +13,7 @@ import type { AppId, ChannelKey, ChannelName } from '../../contracts/ids.ts';
 import { channelKey } from '../../contracts/routing-key.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { Revocation } from './revocations.ts';
 
 export interface LastEvent {
   /** Text of the frame. */
@@ -46,6 +47,8 @@ export interface LastEventsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<LastEventsLimits>;
+  /** What is no event, in the same order. */
+  readonly revoked: (revocation: Revocation) => void;
 }
 
 export class LastEvents implements CacheReceiver {
@@ -73,7 +76,11 @@ export class LastEvents implements CacheReceiver {
     return this.#entries.size;
   }
 
-  published({ key, channel, id, body, publishedAtMs }: CachedPublication): void {
+  published({ key, channel, id, body, revokes, publishedAtMs }: CachedPublication): void {
+    if (revokes !== undefined) {
+      this.#options.revoked({ key, channel, user: revokes });
+      return;
+    }
     const name = entryName(key, channel);
     const former = this.#entries.get(name);
     const covers = new Set(former === undefined ? [] : [...former.covers].slice(1 - maxCovered));

@@ -53,5 +53,6 @@ export function localState(parts: LocalStateParts): LocalState {
     },
     sessionClaimed: (key, atMs, edge) => parts.continuities().claimed(key, atMs, edge),
     terminate: (app, user) => users.terminate(app, user),
+    disconnect: (app, user) => users.disconnect(app, user),
   };
 }

@@ -4,12 +4,15 @@ import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import type { SignedInUser } from '../../contracts/pusher/identity.ts';
 import type { App } from '../apps.ts';
 import { type RoadContext, Roads } from '../delivery/roads.ts';
-import type { Subscription } from '../delivery/subscription.ts';
+import type { Subscriber, Subscription } from '../delivery/subscription.ts';
 import type { Connection } from '../socket/connection.ts';
 import type { Continuity } from './continuity.ts';
 import type { RateWindow } from './rate-window.ts';
 
-export class Session {
+/** Takes a user off a channel, where the session is that user's. */
+export type Revoke = (session: Session, subscription: Subscription, user: string) => void;
+
+export class Session implements Subscriber {
   readonly connection: Connection;
   readonly subscriptions = new Map<ChannelName, Subscription>();
   readonly roads: Roads;
@@ -20,6 +23,9 @@ export class Session {
   user: SignedInUser | undefined;
   /** It has signed in, or joined a channel that needs authorization. */
   isAuthorized = false;
+  /** Channels that the user was taken off on this socket, where a signature is needed: those that it has are void. */
+  readonly revokedFrom = new Set<ChannelName>();
+  readonly #revoke: Revoke;
   /** Made by the first client event. */
   clientEvents: RateWindow | undefined;
 
@@ -31,6 +37,7 @@ export class Session {
     roads: RoadContext,
     continuity: Continuity | undefined,
     openedMs: number,
+    revoke: Revoke,
   ) {
     this.connection = connection;
     this.continuity = continuity;
@@ -39,6 +46,11 @@ export class Session {
       continuity: continuity?.queue,
     });
     this.openedMs = openedMs;
+    this.#revoke = revoke;
+  }
+
+  revoked(subscription: Subscription, user: string): void {
+    this.#revoke(this, subscription, user);
   }
 
   get app(): App {

@@ -7,6 +7,7 @@
  */
 import { BrokerError } from '../../broker/errors.ts';
 import { parseChannel } from '../../contracts/channel.ts';
+import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import {
   continuityLost,
   presenceSucceeded,
@@ -23,6 +24,8 @@ import { Subscription } from '../delivery/subscription.ts';
 import type { EdgeTally } from '../tally.ts';
 import { authorize, type SubscriptionClaim } from './authorize.ts';
 import type { Replay } from './replay.ts';
+import type { Revocations } from './revocations.ts';
+import { expel, isOutdated, isRevoked } from './revoke.ts';
 import type { ChannelRules } from './rules.ts';
 import type { Session } from './session.ts';
 import { leave, type UnsubscribeContext } from './unsubscribe.ts';
@@ -30,6 +33,7 @@ import { leave, type UnsubscribeContext } from './unsubscribe.ts';
 export interface SubscribeContext extends UnsubscribeContext {
   readonly replay: Replay;
   readonly rules: Pick<ChannelRules, 'delivery'>;
+  readonly revocations: Pick<Revocations, 'outdates'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly tally: EdgeTally;
@@ -87,9 +91,20 @@ export function subscribe(
     });
     return;
   }
-  const subscription = new Subscription(channel, channelKey(app.config.id, channel.name));
+  const { member } = authorization.value;
+  const subscription = new Subscription(channel, channelKey(app.config.id, channel.name), session);
+  subscription.userId = member?.userId;
+  if (
+    session.revokedFrom.has(channel.name) ||
+    isOutdated(context.revocations, session, subscription)
+  ) {
+    // The signature may be an old one. One for a new socket cannot be, and stock clients get it by themselves.
+    connection.close(closeCodes.reconnect);
+    return;
+  }
   subscriptions.set(channel.name, subscription);
-  void join(context, session, subscription, authorization.value.member);
+  if (member !== undefined) context.users.joinedAs(session, member.userId);
+  void join(context, session, subscription, member);
 }
 
 /** Never rejects. */
@@ -148,6 +163,10 @@ function complete(
   const { connection, app } = session;
   const { channel } = subscription;
   const { presence, registry, figures, replay } = context;
+  if (isRevoked(context.revocations, session, subscription)) {
+    expel(context, session, subscription);
+    return;
+  }
   if (member !== undefined) {
     if (!presence.hasRoomFor(app, subscription, member)) {
       giveUp(context, session, subscription, channelFull(app.config.limits.presenceMembers));

@@ -5,11 +5,13 @@ import type { Figures } from './figures.ts';
 import type { Presence } from './presence.ts';
 import type { ChannelRegistry } from './registry.ts';
 import type { Session } from './session.ts';
+import type { Users } from './users.ts';
 
 export interface UnsubscribeContext {
   readonly registry: ChannelRegistry;
   readonly presence: Presence;
   readonly figures: Figures;
+  readonly users: Pick<Users, 'joinedAs' | 'leftAs'>;
 }
 
 /** The protocol has no answer to it; a channel that is not subscribed is ignored. */
@@ -31,7 +33,7 @@ export function unsubscribeAll(context: UnsubscribeContext, session: Session): P
 
 /** Takes the subscription out of everything but its road. */
 export function leave(
-  { registry, presence, figures }: UnsubscribeContext,
+  { registry, presence, figures, users }: UnsubscribeContext,
   session: Session,
   subscription: Subscription,
 ): void {
@@ -41,5 +43,6 @@ export function leave(
   subscription.state = 'left';
   if (wasLive) registry.remove(session.app.config.id, channel.name, session);
   if (channel.kind === 'presence') presence.leave(subscription);
+  if (subscription.userId !== undefined) users.leftAs(session, subscription.userId);
   if (wasLive) figures.subscribersChanged(session.app, channel);
 }

@@ -1,4 +1,4 @@
-/** Signed-in users of this edge, and who watches whom. */
+/** Users of this edge: who is signed in, who is a member of a presence channel, and who watches whom. */
 import type { AppId } from '../../contracts/ids.ts';
 import { closeCodes } from '../../contracts/pusher/close-codes.ts';
 import { watchlistEvents } from '../../contracts/pusher/frames.ts';
@@ -18,6 +18,8 @@ type News = Map<string, boolean>;
 export class Users {
   readonly #directory: Directory;
   readonly #sessions = new Map<AppId, Map<string, Set<Session>>>();
+  /** How many subscriptions each socket has as a member, by app and user. */
+  readonly #members = new Map<AppId, Map<string, Map<Session, number>>>();
   readonly #watched = new Map<AppId, Map<string, Watched>>();
   readonly #news = new Map<Session, News>();
   #count = 0;
@@ -60,11 +62,38 @@ export class Users {
     this.#news.delete(session);
   }
 
-  /** Closes the sockets of the user on this edge; says how many. */
+  /** The socket has subscribed, or is about to, as a member of a presence channel. */
+  joinedAs(session: Session, user: string): void {
+    const users = entry(this.#members, session.app.config.id, newMap<Map<Session, number>>);
+    const sessions = entry(users, user, newMembers);
+    sessions.set(session, (sessions.get(session) ?? 0) + 1);
+  }
+
+  /** Undoes one `joinedAs`. */
+  leftAs(session: Session, user: string): void {
+    const app = session.app.config.id;
+    const users = this.#members.get(app);
+    const sessions = users?.get(user);
+    const count = sessions?.get(session);
+    if (users === undefined || sessions === undefined || count === undefined) return;
+    if (count > 1) sessions.set(session, count - 1);
+    else sessions.delete(session);
+    if (sessions.size === 0) users.delete(user);
+    if (users.size === 0) this.#members.delete(app);
+  }
+
+  /** Closes the sockets on this edge that are signed in as the user; says how many. */
   terminate(app: AppId, user: string): number {
     const sessions = [...(this.#sessions.get(app)?.get(user) ?? [])];
     for (const { connection } of sessions) connection.close(closeCodes.unauthorized);
     return sessions.length;
+  }
+
+  /** As `terminate`, and those that are members of presence channels as the user. */
+  disconnect(app: AppId, user: string): void {
+    this.terminate(app, user);
+    const members = [...(this.#members.get(app)?.get(user)?.keys() ?? [])];
+    for (const { connection } of members) connection.close(closeCodes.unauthorized);
   }
 
   /** The cluster says how many sockets a watched user has. */
@@ -120,5 +149,6 @@ function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
 }
 
 const newMap = <V>() => new Map<string, V>();
+const newMembers = () => new Map<Session, number>();
 const newSet = () => new Set<Session>();
 const newWatched = (): Watched => ({ watchers: new Set(), isOnline: undefined });

@@ -37,7 +37,7 @@ export interface BusListener {
 }
 
 export interface BusOptions {
-  readonly edgeBus: EdgeBus;
+  readonly edgeBus: Pick<EdgeBus, 'join'>;
   readonly edgeId: EdgeId;
   readonly clock: Clock;
   readonly log: Log;

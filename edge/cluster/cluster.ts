@@ -13,7 +13,7 @@ import type { RoomTimings } from './room-bus.ts';
 import { Rooms } from './rooms.ts';
 
 export interface ClusterOptions {
-  readonly edgeBus: EdgeBus;
+  readonly edgeBus: Pick<EdgeBus, 'join'>;
   readonly edgeId: EdgeId;
   readonly clock: Clock;
   readonly log: Log;
@@ -126,6 +126,11 @@ export function joinCluster(options: ClusterOptions): Cluster {
   });
 
   function receive(from: EdgeId, message: EdgeMessage): void {
+    if (message.type === 'disconnect') {
+      // From a router, which is no member.
+      local.disconnect(message.app, message.user);
+      return;
+    }
     if (from === edgeId) {
       // What this edge says to all comes back to it; the parts know it already.
       if (message.type === 'hello') membership.echo();
@@ -142,7 +147,7 @@ export function joinCluster(options: ClusterOptions): Cluster {
 
   function dispatch(
     from: EdgeId,
-    message: Exclude<EdgeMessage, { readonly type: 'hello' | 'bye' }>,
+    message: Exclude<EdgeMessage, { readonly type: 'hello' | 'bye' | 'disconnect' }>,
   ): void {
     switch (message.type) {
       case 'roster-change':

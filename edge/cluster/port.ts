@@ -72,6 +72,8 @@ export interface LocalState {
   sessionClaimed(key: string, atMs: number, edge: EdgeId): void;
   /** Closes the sockets of this edge that are signed in as the user; says how many. */
   terminate(app: AppId, user: string): number;
+  /** Closes those too that are members of a presence channel as the user. */
+  disconnect(app: AppId, user: string): void;
 }
 
 /** Who is in which presence channel, over all edges. One room per presence channel. */

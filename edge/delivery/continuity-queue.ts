@@ -140,7 +140,11 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     this.#left.delete(name);
     const { held } = subscription;
     subscription.held = [];
-    for (const delivery of held) this.#write(delivery);
+    for (const delivery of held) {
+      if (delivery.revokes !== undefined) this.#revoke(delivery, delivery.revokes);
+      else if (this.#subscriptions.get(name) === subscription) this.#write(delivery);
+      else this.#drop(delivery, 'late');
+    }
   }
 
   leave(subscription: Subscription): void {
@@ -160,9 +164,18 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     if (this.#notes.belongsToAnother) void this.#beginAnew();
   }
 
+  /** The user has signed in, on this socket or on a former one of the session that has told so up to this place in the queue. */
+  isOf(userDigest: string): boolean {
+    return this.#notes.isOf(userDigest);
+  }
+
   delivered(delivery: Delivery): void {
     this.#epoch = delivery.epoch;
-    const { except, channel } = delivery;
+    const { except, channel, revokes } = delivery;
+    if (revokes !== undefined) {
+      this.#revoke(delivery, revokes);
+      return;
+    }
     if (except?.startsWith(this.#peer.socketIdPrefix) === true) {
       this.#drop(delivery, 'excluded');
       return;
@@ -275,6 +288,23 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     this.#notices = [];
   }
 
+  /** Among the channel's events it keeps its place; without a subscription it waits for one as long as they do. */
+  #revoke(delivery: Delivery, user: string): void {
+    const { channel, key } = delivery;
+    const subscription = this.#subscriptions.get(channel);
+    if (subscription === undefined || subscription.state === 'left') {
+      const mayReturn =
+        this.#isReturning && !this.#left.has(channel) && !this.#abandoned.has(channel);
+      if (mayReturn) this.#orphans.add(delivery);
+      else this.#drop(delivery, 'late');
+    } else if (subscription.key !== key) this.#drop(delivery, 'late');
+    else if (subscription.state === 'joining') subscription.held.push(delivery);
+    else {
+      this.#drop(delivery, 'late');
+      subscription.subscriber.revoked(subscription, user);
+    }
+  }
+
   #deliverToNobody(delivery: Delivery): void {
     const { channel } = delivery;
     if (this.#left.has(channel)) this.#drop(delivery, 'late');
@@ -337,7 +367,7 @@ export class ContinuityQueue implements Road, SessionReceiver, Pingable {
     delivery: Delivery,
     reason: 'late' | 'excluded' | 'foreign' | 'covered' | 'repeated',
   ): void {
-    this.#context.tally.dropped.add(reason);
+    if (delivery.revokes === undefined) this.#context.tally.dropped.add(reason);
     this.#acknowledge({ tag: delivery.tag, epoch: delivery.epoch, name: '' });
   }
 

@@ -30,6 +30,11 @@ export class NoteKeeper {
     return former !== undefined && this.#note.user !== undefined && this.#note.user !== former;
   }
 
+  /** The session is this user's, by its own sign-in or by one on a former connection. */
+  isOf(user: string): boolean {
+    return this.#note.user === user;
+  }
+
   /** The former owner's client has seen the last event of this cache channel. */
   hadSeen(channel: string): boolean {
     return this.#former.cacheChannels.includes(channel);

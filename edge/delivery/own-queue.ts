@@ -69,7 +69,12 @@ export class OwnQueue implements Road, SessionReceiver {
     this.#left.delete(subscription.channel.name);
     const { held } = subscription;
     subscription.held = [];
-    for (const delivery of held) this.#write(delivery);
+    for (const delivery of held) {
+      if (delivery.revokes !== undefined) this.#revoke(subscription, delivery, delivery.revokes);
+      else if (this.#subscriptions.get(subscription.channel.name) === subscription)
+        this.#write(delivery);
+      else this.#drop(delivery, 'late');
+    }
   }
 
   leave(subscription: Subscription): void {
@@ -103,6 +108,7 @@ export class OwnQueue implements Road, SessionReceiver {
     const subscription = this.#subscriptions.get(delivery.channel);
     if (subscription === undefined || subscription.state === 'left') this.#drop(delivery, 'late');
     else if (subscription.key !== delivery.key) this.#drop(delivery, 'foreign');
+    else if (delivery.revokes !== undefined) this.#revoke(subscription, delivery, delivery.revokes);
     else if (subscription.covered?.has(delivery.id) === true) this.#drop(delivery, 'covered');
     else if (subscription.state === 'live') this.#write(delivery);
     else if (subscription.isRepeat) this.#drop(delivery, 'late');
@@ -189,8 +195,18 @@ export class OwnQueue implements Road, SessionReceiver {
     outbox.push(textFrame(delivery.body));
   }
 
+  /** While joining it waits its turn, also where events would be too late: the client was authorized before it came. */
+  #revoke(subscription: Subscription, delivery: Delivery, user: string): void {
+    if (subscription.state === 'joining') {
+      subscription.held.push(delivery);
+      return;
+    }
+    this.#drop(delivery, 'late');
+    if (subscription.state === 'live') subscription.subscriber.revoked(subscription, user);
+  }
+
   #drop(delivery: Delivery, reason: 'late' | 'excluded' | 'foreign' | 'covered'): void {
-    this.#options.tally.dropped.add(reason);
+    if (delivery.revokes === undefined) this.#options.tally.dropped.add(reason);
     if (this.#queue === undefined) this.#unacknowledged.push(delivery);
     else this.#queue.ack(delivery);
   }

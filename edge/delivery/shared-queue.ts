@@ -112,6 +112,12 @@ export class SharedQueue implements EdgeQueueReceiver {
     if (listener === undefined) return;
     const { tally } = this.#options;
     for (const delivery of held) {
+      // A revocation before it may have ended it.
+      if (subscription.state === 'left') return;
+      if (delivery.revokes !== undefined) {
+        subscription.subscriber.revoked(subscription, delivery.revokes);
+        continue;
+      }
       tally.deliveries += 1;
       listener.outbox.push(textFrame(delivery.body));
     }
@@ -120,7 +126,8 @@ export class SharedQueue implements EdgeQueueReceiver {
   /** As `Road.leave`. Idempotent. */
   leave(subscription: Subscription): void {
     const { tally } = this.#options;
-    if (subscription.held.length > 0) tally.dropped.add('late', subscription.held.length);
+    const late = subscription.held.filter(({ revokes }) => revokes === undefined).length;
+    if (late > 0) tally.dropped.add('late', late);
     subscription.held = [];
     subscription.heldBytes = 0;
     const listeners = this.#listenersOf(subscription);
@@ -144,11 +151,16 @@ export class SharedQueue implements EdgeQueueReceiver {
     const channels = this.#bindings.get(delivery.key)?.channels;
     const listeners = channels?.get(delivery.channel);
     if (listeners === undefined) {
+      if (delivery.revokes !== undefined) return;
       // Where somebody listens to the key, only to another channel, it is the wrong message and not a late one.
       tally.dropped.add(channels === undefined || channels.size === 0 ? 'late' : 'foreign');
       return;
     }
-    const { id, except } = delivery;
+    const { id, except, revokes } = delivery;
+    if (revokes !== undefined) {
+      this.#revoke(listeners, delivery, revokes);
+      return;
+    }
     const frame = textFrame(delivery.body);
     let pushed = 0;
     // Those who overflow leave the map while it is walked through, which is allowed.
@@ -178,6 +190,18 @@ export class SharedQueue implements EdgeQueueReceiver {
 
   restored(): void {
     // The adapter has made the queue and its bindings anew: deliveries go on by themselves.
+  }
+
+  #revoke(
+    listeners: ReadonlyMap<Subscription, SharedListener>,
+    delivery: Delivery,
+    user: string,
+  ): void {
+    // Whoever it concerns leaves the map while it is walked through, which is allowed.
+    for (const [subscription, listener] of listeners) {
+      if (subscription.state === 'live') subscription.subscriber.revoked(subscription, user);
+      else if (subscription.state === 'joining') this.#hold(subscription, listener, delivery);
+    }
   }
 
   #listenersOf({ key, channel }: Subscription): Map<Subscription, SharedListener> | undefined {

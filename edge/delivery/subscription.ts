@@ -5,9 +5,16 @@ import type { ChannelKey } from '../../contracts/ids.ts';
 import type { Member } from '../../contracts/pusher/identity.ts';
 import type { RoadKind } from './policy.ts';
 
+/** Whose subscription it is. */
+export interface Subscriber {
+  /** Called in the order of the channel's events. Where this is that user it leaves the channel within the call. */
+  revoked(subscription: Subscription, user: string): void;
+}
+
 export class Subscription {
   readonly channel: Channel;
   readonly key: ChannelKey;
+  readonly subscriber: Subscriber;
   /** `joining` until the client was told that it succeeded; then `live`; `left` for good. */
   state: 'joining' | 'live' | 'left' = 'joining';
   /** How many subscribe frames the success will answer. */
@@ -22,6 +29,8 @@ export class Subscription {
   heldBytes = 0;
   /** On a presence channel: its room is being followed for this subscription, and known once this resolves. */
   roomOpened: Promise<void> | undefined;
+  /** On a presence channel: whom the application signed it for. */
+  userId: string | undefined;
   /** On a presence channel: whom this socket counts as, while it counts. */
   member: Member | undefined;
   /**
@@ -30,8 +39,9 @@ export class Subscription {
    */
   covered: ReadonlySet<string> | undefined;
 
-  constructor(channel: Channel, key: ChannelKey) {
+  constructor(channel: Channel, key: ChannelKey, subscriber: Subscriber) {
     this.channel = channel;
     this.key = key;
+    this.subscriber = subscriber;
   }
 }

@@ -1,10 +1,12 @@
 /** The guarantees of `ChannelPublisher`, one test for each sentence. */
 import { assert } from 'chai';
-import type { AppId } from '../../contracts/ids.ts';
+import type { AppId, ChannelName } from '../../contracts/ids.ts';
+import { createRevocation } from '../../contracts/publication.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   appId,
   type BrokerAdapter,
+  edgeId,
   keyOf,
   publication,
   Recorder,
@@ -105,6 +107,47 @@ export function describeChannelPublisher(adapter: BrokerAdapter): void {
       assert.notProperty(second, 'traceparent');
       const expected = publication('room', 'bare', { data: '"é🐇\u2028"' }).body;
       assert.isTrue(expected.equals(second?.body ?? Buffer.alloc(0)));
+    });
+
+    it('carries a revocation in its place among the channel’s events, and takes nothing else for one', async () => {
+      const { broker, peer, sessionKey } = current();
+      const other = await peer();
+      const recorders = [new Recorder(), new Recorder(), new Recorder()] as const;
+      const spec = { ...plain, kind: 'continuity', key: sessionKey(), windowMs: 60_000 } as const;
+      const parked = await other.sessionQueues.open(spec, new Recorder());
+      await parked.bind(keyOf('room'));
+      await parked.park();
+      await (await other.sessionQueues.open(plain, recorders[0])).bind(keyOf('room'));
+      const shared = await other.edgeQueues.open(
+        { edgeId: edgeId('edge-a'), maxLength: 100 },
+        recorders[1],
+      );
+      await shared.bind(keyOf('room'));
+      const channel = 'room' as ChannelName;
+      const revocation = createRevocation({ appId, channel, user: 'é|{"x":1}' });
+      await broker.channelPublisher.publish(publication('room', '1'));
+      assert.deepEqual(await broker.channelPublisher.publish(revocation), { routed: true });
+      // A body makes it an event, whatever stands beside it.
+      const forged = { ...publication('room', '2'), revokes: 'other' };
+      await broker.channelPublisher.publish(forged);
+      const resumed = await other.sessionQueues.open(spec, recorders[2]);
+      for (const recorder of recorders) {
+        await eventually(() =>
+          assert.deepEqual(
+            recorder.deliveries.map(({ id, revokes }) => [id, revokes]),
+            [
+              ['1', undefined],
+              [revocation.id, 'é|{"x":1}'],
+              ['2', undefined],
+            ],
+          ),
+        );
+        assert.notProperty(recorder.deliveries[0], 'revokes');
+        assert.equal(recorder.deliveries[1]?.channel, 'room');
+        assert.equal(recorder.deliveries[1]?.body.length, 0);
+      }
+      await resumed.close();
+      await shared.close();
     });
 
     it('reaches the channel of exactly that name and app, whatever its name is', async () => {

@@ -28,6 +28,30 @@ export function describeEdgeBus(adapter: BrokerAdapter): void {
       return { ears, members };
     }
 
+    it('brings an announcement of somebody who is no member to every member', async () => {
+      const { ears } = await threeMembers();
+      const { broker, peer } = current();
+      const body = Buffer.from(range(256));
+      await (await peer()).edgeBus.announce(edgeId('router'), body);
+      await broker.edgeBus.announce(edgeId('router'), Buffer.from('second'));
+      for (const ear of ears) {
+        await eventually(() => assert.lengthOf(ear.messages, 2));
+        const [first, second] = ear.messages;
+        assert.equal(first?.from, 'router');
+        assert.equal(first?.to, 'all');
+        assert.deepEqual([...(first?.body ?? [])], [...body]);
+        assert.equal(second?.body.toString(), 'second');
+      }
+    });
+
+    it('rejects an announcement at once while the broker is away', async () => {
+      const { broker, cutOff } = current();
+      await cutOff();
+      await eventually(() => assert.isFalse(broker.status().ready));
+      const announced = broker.edgeBus.announce(edgeId('router'), Buffer.from('x'));
+      assert.equal((await rejectionOf(announced)).code, 'broker_unavailable');
+    });
+
     it('brings a message for all to every member, the sender too', async () => {
       const { ears, members } = await threeMembers();
       const body = Buffer.from(range(256));

@@ -1,8 +1,11 @@
 /** The guarantees of `PublicationCache`, one test for each sentence. */
 import { assert } from 'chai';
 import type { Broker, CachedPublication, CacheReceiver } from '../../broker/port.ts';
+import type { ChannelName } from '../../contracts/ids.ts';
+import { createRevocation } from '../../contracts/publication.ts';
 import { eventually } from '../support/eventually.ts';
 import {
+  appId,
   type BrokerAdapter,
   keyOf,
   publication,
@@ -50,6 +53,30 @@ export function describePublicationCache(adapter: BrokerAdapter): void {
         assert.isAtLeast(publishedAtMs, before);
         assert.isAtMost(publishedAtMs, after);
       }
+      await following.close();
+    });
+
+    it('keeps revocations among them, in one order', async () => {
+      const { broker, peer } = current();
+      const follower = new Following();
+      const following = await (await peer()).publicationCache.follow(follower);
+      const channel = 'private-room' as ChannelName;
+      const revocation = createRevocation({ appId, channel, user: 'é|1' });
+      await broker.channelPublisher.publish(publication('a', '1', { cached: true }));
+      assert.deepEqual(await broker.channelPublisher.publish(revocation), { routed: true });
+      await broker.channelPublisher.publish(publication('b', '2', { cached: true }));
+      await following.caughtUp();
+      assert.deepEqual(
+        follower.seen.map(({ id, revokes }) => [id, revokes]),
+        [
+          ['1', undefined],
+          [revocation.id, 'é|1'],
+          ['2', undefined],
+        ],
+      );
+      const [, kept] = follower.seen;
+      assert.include(kept, { key: revocation.key, channel: 'private-room' });
+      assert.isAtMost(Math.abs((kept?.publishedAtMs ?? 0) - Date.now()), 60_000);
       await following.close();
     });
 

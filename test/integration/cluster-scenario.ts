@@ -53,6 +53,7 @@ export function startMember(
         users.delete(user);
         return closed;
       },
+      disconnect: () => undefined,
       sessionClaimed: (key, atMs, edge) => claims.push(`${key} ${atMs} ${edge}`),
     },
     rooms: {

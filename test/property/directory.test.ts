@@ -25,7 +25,7 @@ const afterJoiningMs = 1_000;
 const afterChangeMs = 2_000;
 
 /** Each message takes its own time from each sender to each receiver, but none overtakes another of the same sender. */
-class LateBus implements EdgeBus {
+class LateBus implements Pick<EdgeBus, 'join'> {
   readonly #clock: ManualClock;
   readonly #random: () => number;
   readonly #members = new Map<EdgeId, EdgeBusReceiver>();
@@ -159,6 +159,7 @@ async function play({ steps, seed }: Run) {
         channels: () => [],
         terminate: () => 0,
         sessionClaimed: () => undefined,
+        disconnect: () => undefined,
       },
       rooms: { added: () => undefined, removed: () => undefined },
       directory: {

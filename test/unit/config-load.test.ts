@@ -129,9 +129,6 @@ warren.yaml:12:1  chanels is not a known key; did you mean "channels"?
     const later = problemsOf(`
 apps:
   - { id: a, key: k, secret: s }
-events:
-  - { on: x, disconnect: '{data.userId}' }
-  - { on: x, unsubscribe: { user: '{data.userId}' } }
 channels:
   - { name: 'private-a', allow: 'true', member: {} }
   - { name: 'private-b', authorizer: 'http://127.0.0.1/authorize' }
@@ -139,13 +136,9 @@ auth:
   jwt: { jwksUri: 'https://example.com/jwks.json' }
 `);
     expect(told(later)).to.deep.equal(
-      [
-        'events[0].disconnect',
-        'events[1].unsubscribe',
-        'channels[0].member',
-        'channels[1].authorizer',
-        'auth.jwt.jwksUri',
-      ].map((path) => `${path} is not available in this version of Warren`),
+      ['channels[0].member', 'channels[1].authorizer', 'auth.jwt.jwksUri'].map(
+        (path) => `${path} is not available in this version of Warren`,
+      ),
     );
   });
 
@@ -172,6 +165,73 @@ auth:
     const many = Array.from({ length: 21 }, (_, at) => `q${at}`).join(', ');
     expect(ingressOf(`ingress: { queues: [${many}] }`)).to.deep.equal(['ingress.queues']);
     expect(problemsOf('ingress: { queue: [a] }')[0]?.message).to.contain('did you mean "queues"?');
+  });
+
+  it('takes rules that take a user off a channel, or off all of them', () => {
+    const result = load(`events:
+  - { on: user.suspended, disconnect: '{data.userId}' }
+  - { on: member.removed, when: 'data.really', unsubscribe: { user: '{data.userId}', channel: 'private-chat.{data.roomId}' } }
+`);
+    expect(result.ok && result.config.events).to.deep.equal([
+      { index: 0, app: 'app-id', on: 'user.suspended', to: [], disconnect: '{data.userId}' },
+      {
+        index: 1,
+        app: 'app-id',
+        on: 'member.removed',
+        when: 'data.really',
+        to: [],
+        unsubscribe: { user: '{data.userId}', channel: 'private-chat.{data.roomId}' },
+      },
+    ]);
+  });
+
+  it('warns where taking a user off a channel has little effect', () => {
+    const { warnings } = load(`events:
+  - { on: a, unsubscribe: { user: '{data.u}', channel: 'chat.{data.r}' } }
+  - { on: b, disconnect: '{data.u}' }
+  - { on: b, disconnect: '{data.u}' }
+`);
+    expect(told(warnings)).to.include.members([
+      'events[0].unsubscribe.channel is a public channel: whoever is taken off it may subscribe again',
+      'events[2] is the same as events[1]: it does nothing more',
+    ]);
+  });
+
+  it('tells what is wrong with such a rule', () => {
+    const problems = problemsOf(`events:
+  - { on: a }
+  - { on: b, when: 'true', as: x, data: '{data.a}' }
+  - { on: c, disconnect: '{data.u}', as: x, data: { a: '{data.a}' }, except: '{data.s}' }
+  - { on: d, disconect: '{data.u}', as: x }
+  - { on: e, disconnect: bob }
+  - { on: f, unsubscribe: { user: '{data.u', channel: 'user:{data.u}' } }
+  - { on: g, unsubscribe: { user: '{data.u}' } }
+  - { on: h, unsubscribe: { user: '{data.u}', channel: 'private chat', room: x } }
+  - { on: i, unsubscribe: 'private-{data.r}' }
+  - on: j
+    disconnect: {data.userId}
+`);
+    expect(
+      problems.map(({ path, message, cure }) =>
+        [path, message, ...(cure ? [cure] : [])].join(' | '),
+      ),
+    ).to.deep.equal([
+      `events[0] | has none of "to", "unsubscribe" and "disconnect", so it does nothing | for example  to: 'private-chat.{data.roomId}'`,
+      `events[1] | has none of "to", "unsubscribe" and "disconnect", so it does nothing | for example  to: 'private-chat.{data.roomId}'`,
+      ...['as', 'data', 'except'].map(
+        (key) =>
+          `events[2].${key} | is about what is published, and the rule has no "to" | name the channels under "to", or remove the key`,
+      ),
+      'events[3].disconect | is not a known key; did you mean "disconnect"?',
+      "events[4].disconnect | names no field | for example  '{data.userId}'",
+      'events[5].unsubscribe.user | has a { without } | write {{ for a literal brace',
+      "events[5].unsubscribe.channel | names the channel of a user, which is open to whoever is signed in as that user | write  disconnect: '{data.userId}'",
+      `events[6].unsubscribe | has no "channel" | for example  channel: 'private-chat.{data.roomId}'`,
+      'events[7].unsubscribe.channel | can never be a channel name: a channel name may hold only letters, digits and _ - = @ , . ;',
+      'events[7].unsubscribe.room | is not a known key; known here: user, channel',
+      'events[8].unsubscribe | must be a map of keys, not text',
+      "events[9].disconnect | must be text, not a map | YAML reads an unquoted {…} as a map: put quotes around it: '{data.userId}'",
+    ]);
   });
 
   it('sees through the classic mistakes of YAML', () => {

@@ -41,6 +41,7 @@ const messages: readonly EdgeMessage[] = [
   { type: 'answer', id: 1, last: true, channels: [[room, 2, ['7']]], closed: 0 },
   { type: 'answer', id: 1, last: false, channels: [[room, 2, null]], closed: 4 },
   { type: 'session-claim', key: 'digest', at: 1 },
+  { type: 'disconnect', app, user: 'auth0|42' },
 ];
 
 const decodeJson = (value: unknown) => decodeEdgeMessage(Buffer.from(JSON.stringify(value)));

@@ -22,6 +22,7 @@ describe('deadLetterCodes', () => {
       'invalid_segment',
       'invalid_channel',
       'invalid_event_name',
+      'invalid_user',
       'invalid_socket_id',
       'unsafe_integer',
       'payload_too_large',

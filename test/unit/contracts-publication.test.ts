@@ -126,6 +126,7 @@ describe('publicationHeaders', () => {
     expect(publicationHeaders).to.deep.equal({
       channel: 'x-channel',
       except: 'x-except',
+      revokes: 'x-revokes',
       traceparent: 'traceparent',
       tracestate: 'tracestate',
     });

@@ -38,7 +38,7 @@ function setUp() {
   const lines: string[] = [];
   const log = createLog('warn', {}, { write: (line) => lines.push(line) });
   const broker = createMemoryBroker({ clock });
-  const create = (edgeId: EdgeId, edgeBus: EdgeBus) => {
+  const create = (edgeId: EdgeId, edgeBus: Pick<EdgeBus, 'join'>) => {
     const ear = new Ear();
     return { ear, bus: new ClusterBus({ edgeBus, edgeId, clock, log, listener: ear }) };
   };

@@ -27,6 +27,7 @@ function setUp(channels: readonly (readonly [ChannelName, Occupancy])[] = []) {
   const local: LocalState = {
     load: () => [],
     sessionClaimed: () => undefined,
+    disconnect: () => undefined,
     channels(query) {
       queries.push(query);
       return channels;

@@ -148,7 +148,9 @@ describe('ContinuityQueue', () => {
   /** As the use case does: join, success, start. */
   async function subscribe(name: string): Promise<Subscription> {
     const channel = okOf(parseChannel(name));
-    const subscription = new Subscription(channel, channelKey(app, channel.name));
+    const subscription = new Subscription(channel, channelKey(app, channel.name), {
+      revoked: () => undefined,
+    });
     await queue.join(subscription);
     socket.sent.push(`success ${name}`);
     subscription.state = 'live';
@@ -184,7 +186,9 @@ describe('ContinuityQueue', () => {
     await open({ resumed: true });
     broker.deliver('a', '1');
     const channel = okOf(parseChannel('a'));
-    const subscription = new Subscription(channel, channelKey(app, channel.name));
+    const subscription = new Subscription(channel, channelKey(app, channel.name), {
+      revoked: () => undefined,
+    });
     const joined = queue.join(subscription);
     broker.deliver('a', '2');
     await joined;
@@ -192,6 +196,41 @@ describe('ContinuityQueue', () => {
     subscription.state = 'live';
     queue.start(subscription);
     expect(socket.sent.slice(1)).to.deep.equal(['1', '2', '3']);
+  });
+
+  it('keeps a parked revocation in its place, and acknowledges it without asking the client', async () => {
+    await open({ resumed: true });
+    const first = broker.deliver('a', '1');
+    const revocation = broker.deliver('a', 'r', { revokes: 'bob', body: Buffer.alloc(0) });
+    const last = broker.deliver('a', '2');
+    const channel = okOf(parseChannel('a'));
+    const subscription = new Subscription(channel, channelKey(app, channel.name), {
+      revoked(one, user) {
+        socket.sent.push(`revoked ${user}`);
+        one.state = 'left';
+        queue.leave(one);
+      },
+    });
+    await queue.join(subscription);
+    expect(broker.acked).to.deep.equal([]);
+    subscription.state = 'live';
+    queue.start(subscription);
+    expect(socket.sent.slice(1)).to.deep.equal(['1', 'revoked bob']);
+    expect(broker.acked).to.deep.equal([revocation, last]);
+    const straggler = broker.deliver('a', 's', { revokes: 'bob', body: Buffer.alloc(0) });
+    expect(broker.acked).to.deep.equal([revocation, last, straggler]);
+    clock.advance(1_000);
+    pong();
+    expect(broker.acked.at(-1)).to.equal(first);
+    expect(tally.deliveries).to.equal(1);
+  });
+
+  it('knows whose session it is by the note, before the client signs in again', async () => {
+    await open({ resumed: true });
+    expect(queue.isOf('digest of bob')).to.equal(false);
+    broker.receiver?.noted(JSON.stringify({ user: 'digest of bob', cacheChannels: [] }));
+    expect(queue.isOf('digest of bob')).to.equal(true);
+    expect(queue.isOf('digest of ann')).to.equal(false);
   });
 
   it('acknowledges with the n-th pong what was written before the n-th ping, and nothing without', async () => {

@@ -14,6 +14,7 @@ describe('LastEvents', () => {
   let clock: ManualClock;
   let caughtUp: () => Promise<void>;
   let closed = 0;
+  let revoked: string[] = [];
 
   const cache: PublicationCache = {
     follow: async (): Promise<CacheFollower> => ({
@@ -28,7 +29,14 @@ describe('LastEvents', () => {
     clock = createManualClock();
     caughtUp = async () => {};
     closed = 0;
-    return new LastEvents({ cache: from, clock, log: createLog('silent'), limits });
+    revoked = [];
+    return new LastEvents({
+      cache: from,
+      clock,
+      log: createLog('silent'),
+      limits,
+      revoked: ({ channel: name, user }) => revoked.push(`${user} ${name}`),
+    });
   }
 
   function publish(last: LastEvents, id: string, name = channel, bytes = 1): void {
@@ -49,6 +57,17 @@ describe('LastEvents', () => {
     expect(last.get(app, channel, 60)?.id).to.equal('3');
     expect(last.get(app, 'cache-c' as ChannelName, 60)).to.equal(undefined);
     expect(last.size).to.equal(2);
+  });
+
+  it('keeps no revocation, and passes it on', () => {
+    const last = open();
+    publish(last, '1');
+    const key = channelKey(app, channel);
+    const about = { key, channel, id: 'r', publishedAtMs: clock.now() };
+    last.published({ ...about, body: Buffer.alloc(0), revokes: 'bob' });
+    expect(last.get(app, channel, 60)?.id).to.equal('1');
+    expect([...(last.get(app, channel, 60)?.covers ?? [])]).to.deep.equal(['1']);
+    expect(revoked).to.deep.equal(['bob cache-a']);
   });
 
   it('knows which publications the last one stands for, and forgets old ones', () => {

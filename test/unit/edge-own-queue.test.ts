@@ -6,7 +6,7 @@ import { parseAppId, parseSocketId } from '../../contracts/ids.ts';
 import { channelKey } from '../../contracts/routing-key.ts';
 import { OwnQueue } from '../../edge/delivery/own-queue.ts';
 import { RoadLoad } from '../../edge/delivery/road-load.ts';
-import { Subscription } from '../../edge/delivery/subscription.ts';
+import { type Subscriber, Subscription } from '../../edge/delivery/subscription.ts';
 import { textFrame } from '../../edge/socket/websocket-frame.ts';
 import { EdgeTally } from '../../edge/tally.ts';
 import { okOf } from '../support/result.ts';
@@ -77,9 +77,12 @@ if (appId === undefined || socketId === undefined) throw new Error('bad fixture'
 const app = appId;
 const socket = socketId;
 
-function subscriptionTo(name: string): Subscription {
+function subscriptionTo(
+  name: string,
+  subscriber: Subscriber = { revoked: () => undefined },
+): Subscription {
   const channel = okOf(parseChannel(name));
-  return new Subscription(channel, channelKey(app, channel.name));
+  return new Subscription(channel, channelKey(app, channel.name), subscriber);
 }
 
 function harness() {
@@ -234,6 +237,69 @@ describe('OwnQueue', () => {
     deliver('a', 'live');
     expect(texts()).to.deep.equal(['after the bind', 'live']);
     expect(queues.acked).to.deep.equal([1, 2]);
+  });
+
+  describe('a revocation', () => {
+    const revoked = (user: string) => ({ revokes: user });
+    const bobOn = (road: OwnQueue) => ({
+      revoked(subscription: Subscription, user: string) {
+        if (user !== 'bob') return;
+        subscription.state = 'left';
+        road.leave(subscription);
+      },
+    });
+
+    it('keeps its place among events, is never written and never counted, and is acknowledged at once', async () => {
+      const { queues, road, tally, deliver, texts } = harness();
+      const subscription = subscriptionTo('a', bobOn(road));
+      const joined = road.join(subscription);
+      queues.opened.resolve();
+      await settle();
+      queues.binds.at(-1)?.resolve();
+      await joined;
+      subscription.state = 'live';
+      road.start(subscription);
+      deliver('a', '1');
+      deliver('a', '', revoked('ann'));
+      deliver('a', '2');
+      deliver('a', '', revoked('bob'));
+      deliver('a', '3');
+      expect(texts()).to.deep.equal(['1', '2']);
+      expect(queues.acked).to.deep.equal([2, 4, 5]);
+      expect(tally.deliveries).to.equal(2);
+      expect(tally.dropped.get('late')).to.equal(1);
+      expect(queues.calls.at(-1)).to.equal('unbind app.a');
+    });
+
+    it('waits for the success as events do, also where they would be dropped as belonging to the past', async () => {
+      const { queues, road, live, deliver, texts } = harness();
+      const first = await live('a');
+      first.state = 'left';
+      road.leave(first);
+      const again = subscriptionTo('a', bobOn(road));
+      const joined = road.join(again);
+      await settle();
+      deliver('a', 'straggler');
+      deliver('a', '', revoked('bob'));
+      queues.binds.at(-1)?.resolve();
+      await joined;
+      deliver('a', 'after');
+      expect(again.held.map(({ revokes }) => revokes)).to.deep.equal(['bob', undefined]);
+      again.state = 'live';
+      road.start(again);
+      expect(texts()).to.deep.equal([]);
+      expect(queues.acked).to.deep.equal([1, 2, 3]);
+    });
+
+    it('concerns nobody where nobody listens, or only to another channel behind the key', async () => {
+      const { queues, tally, live, deliver } = harness();
+      const subscription = await live('a');
+      deliver('b', '', revoked('bob'));
+      deliver('a', '', { ...revoked('bob'), key: subscriptionTo('z').key });
+      expect(subscription.state).to.equal('live');
+      expect(queues.acked).to.deep.equal([1, 2]);
+      expect([...tally.dropped.entries()]).to.deep.equal([]);
+    });
   });
 
   it('acknowledges what it held for a channel that is left before it succeeded', async () => {

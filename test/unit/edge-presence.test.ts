@@ -65,7 +65,7 @@ describe('Presence', () => {
   });
 
   const member = (userId: string) => ({ userId, info: null });
-  const subscription = () => new Subscription(channel, key);
+  const subscription = () => new Subscription(channel, key, { revoked: () => undefined });
 
   /** A live socket in the channel, with the frames that it was sent. */
   function socket(userId: string): string[] {

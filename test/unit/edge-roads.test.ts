@@ -28,7 +28,7 @@ function fail(): never {
 
 function subscriptionTo(name: string): Subscription {
   const channel = okOf(parseChannel(name));
-  return new Subscription(channel, channelKey(app, channel.name));
+  return new Subscription(channel, channelKey(app, channel.name), { revoked: () => undefined });
 }
 
 /** A connection that counts what comes, per frame text. */

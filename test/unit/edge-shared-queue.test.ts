@@ -69,7 +69,7 @@ function fail(): never {
 
 function subscriptionTo(name: string): Subscription {
   const channel = okOf(parseChannel(name));
-  return new Subscription(channel, channelKey(app, channel.name));
+  return new Subscription(channel, channelKey(app, channel.name), { revoked: () => undefined });
 }
 
 /** A socket that keeps what it was given; `taken` frames no longer count as buffered. */
@@ -234,6 +234,50 @@ describe('SharedQueue', () => {
     expect([large.overflows, second.held.length]).to.deep.equal([0, 1]);
     deliver('b', 'x');
     expect([large.overflows, second.held.length]).to.deep.equal([1, 1]);
+  });
+
+  it('passes a revocation on in its place, to live and joining subscribers, and writes and counts nothing of it', async () => {
+    const { queues, shared, tally, deliver } = harness();
+    const channel = okOf(parseChannel('a'));
+    const told: string[] = [];
+    const sockets = ['bob', 'ann', 'bob'].map((user, n) => {
+      const subscription = new Subscription(channel, channelKey(app, channel.name), {
+        revoked(one, revoked) {
+          told.push(`${n} ${revoked}`);
+          if (revoked !== user) return;
+          one.state = 'left';
+          shared.leave(one);
+        },
+      });
+      return { subscription, socket: new FakeSocket(`${n}.1`) };
+    });
+    const joined = sockets.map(({ subscription, socket }) => shared.join(subscription, socket));
+    queues.opened.resolve();
+    await settle();
+    for (const bind of queues.binds) bind.resolve();
+    await Promise.all(joined);
+    const start = (n: number) => {
+      const one = sockets[n]?.subscription ?? fail();
+      one.state = 'live';
+      shared.start(one);
+    };
+    start(0);
+    start(1);
+    deliver('a', '1');
+    deliver('a', '', { revokes: 'bob' });
+    deliver('a', '2');
+    expect(told).to.deep.equal(['0 bob', '1 bob']);
+    start(2);
+    expect(told).to.deep.equal(['0 bob', '1 bob', '2 bob']);
+    deliver('a', '3');
+    deliver('b', '', { revokes: 'bob' });
+    expect(sockets.map(({ socket }) => socket.texts)).to.deep.equal([
+      ['1'],
+      ['1', '2', '3'],
+      ['1'],
+    ]);
+    expect(tally.deliveries).to.equal(5);
+    expect([...tally.dropped.entries()]).to.deep.equal([]);
   });
 
   it('drops what the replay of a cache channel stands for', async () => {

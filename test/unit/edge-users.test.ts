@@ -135,4 +135,25 @@ describe('Users', () => {
     expect(users.terminate(app, 'u')).to.equal(1);
     expect([mine.closes, other.closes]).to.deep.equal([[4009], []]);
   });
+
+  it('disconnects also who is known as a member of a presence channel, for as long as one of them counts', () => {
+    const [signedIn, member, twice, gone] = [1, 2, 3, 4].map(() => socketOf('u'));
+    if (!signedIn || !member || !twice || !gone) throw new Error('bad fixture');
+    users.signedIn(signedIn.session);
+    users.joinedAs(member.session, 'u');
+    users.joinedAs(twice.session, 'u');
+    users.joinedAs(twice.session, 'u');
+    users.leftAs(twice.session, 'u');
+    users.joinedAs(gone.session, 'u');
+    users.leftAs(gone.session, 'u');
+    users.leftAs(gone.session, 'u');
+    expect(users.terminate(app, 'u')).to.equal(1);
+    users.left(signedIn.session);
+    users.disconnect('elsewhere' as AppId, 'u');
+    users.disconnect(app, 'v');
+    expect(member.closes).to.deep.equal([]);
+    users.disconnect(app, 'u');
+    const closes = [signedIn, member, twice, gone].map((one) => one.closes);
+    expect(closes).to.deep.equal([[4009], [4009], [4009], []]);
+  });
 });

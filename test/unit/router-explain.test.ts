@@ -150,6 +150,59 @@ rules
     ]);
   });
 
+  it('shows whom an event takes off a channel, and whom it disconnects, in the order of the rules', async () => {
+    const config = 'revoking.yaml';
+    const files = {
+      [config]: `events:
+  - { on: user.gone, disconnect: '{data.u}' }
+  - { on: user.gone, unsubscribe: { user: '{data.u}', channel: 'private-chat.{data.r}' }, to: log, data: {} }
+`,
+    };
+    const given = { data: { u: 'auth0|9', r: 4 }, config, files };
+    const { code, stdout } = await run('user.gone', given);
+    expect(code).to.equal(0);
+    expect(stdout).to.equal(`event  user.gone
+
+rules
+  events[0]  on user.gone  yes
+  events[1]  on user.gone  yes
+
+✕ disconnect user auth0|9  (app app-id, by events[0])
+  sockets      all that are signed in as this user or are this member of a presence channel, on all edges
+
+→ log  (app app-id, by events[1])
+  event        user.gone
+  data         {}
+  id           (random: the event has none)
+  routing key  app-id.log  on warren.channels
+  subscribers  anyone: the channel is public
+
+✕ user auth0|9 off private-chat.4  (app app-id, by events[1])
+  routing key  app-id.private-chat:4  on warren.channels
+  sockets      those subscribed to it that are signed in as this user or joined as this member
+`);
+    const json = JSON.parse((await run('user.gone', { ...given, json: true })).stdout);
+    expect(json.outcome).to.equal('routed');
+    expect(json.revocations).to.deep.equal([
+      { rule: 0, kind: 'disconnect', app: 'app-id', user: 'auth0|9' },
+      {
+        rule: 1,
+        kind: 'unsubscribe',
+        app: 'app-id',
+        user: 'auth0|9',
+        channel: 'private-chat.4',
+        routingKey: 'app-id.private-chat:4',
+      },
+    ]);
+  });
+
+  it('says what of a revocation is refused', async () => {
+    const files = { 'revoking.yaml': "events: [{ on: '#', disconnect: '{data.u}' }]" };
+    const { code, stdout } = await run('x', { data: { u: '' }, config: 'revoking.yaml', files });
+    expect(code).to.equal(4);
+    expect(stdout).to.contain('reason  invalid_user: events[0].disconnect: the user id is empty');
+  });
+
   it('says why nothing matched, and what is near', async () => {
     const { code, stdout } = await run('chat.mesage.posted');
     expect(code).to.equal(3);

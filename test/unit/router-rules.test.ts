@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { loadConfig } from '../../config/load.ts';
 import { decodeDomainEvent } from '../../contracts/domain-event.ts';
 import type { WarrenConfig } from '../../contracts/warren-config.ts';
-import { compileRoutes, type RuleStep } from '../../router/rules.ts';
+import { type Action, compileRoutes, type Routed, type RuleStep } from '../../router/rules.ts';
 
 /** `schemas/<name>.json` asks for a property of that name. */
 function configOf(text: string): WarrenConfig {
@@ -36,19 +36,23 @@ function route(rules: string, given: Given = {}, observe?: (step: RuleStep) => v
   return compileRoutes(configOf(rules)).route(event.value, observe);
 }
 
+const isPublication = (action: Action): action is Routed => action.kind === 'publish';
+
 /** `channel event data id except` of each publication, or the refusal. */
 function lines(rules: string, given: Given = {}): readonly string[] {
   const result = route(rules, given);
   if (!result.ok) return [`[${result.error.code}] ${result.error.text}`];
-  return result.value.map(({ publication }) =>
-    [
-      publication.channel,
-      publication.event,
-      publication.data,
-      publication.id ?? '-',
-      publication.except ?? '-',
-    ].join(' '),
-  );
+  return result.value
+    .filter(isPublication)
+    .map(({ publication }) =>
+      [
+        publication.channel,
+        publication.event,
+        publication.data,
+        publication.id ?? '-',
+        publication.except ?? '-',
+      ].join(' '),
+    );
 }
 
 const rule = (keys: string) => `events:\n  - { on: '#', to: feed, ${keys} }`;
@@ -140,7 +144,9 @@ describe('compileRoutes', () => {
       'matched',
       'matched',
     ]);
-    expect(result.ok && result.value.map((one) => one.channel.name)).to.deep.equal(['b', 'd', 'e']);
+    expect(
+      result.ok && result.value.filter(isPublication).map((one) => one.channel.name),
+    ).to.deep.equal(['b', 'd', 'e']);
   });
 
   it('publishes once to a channel that one rule yields twice', () => {
@@ -203,7 +209,7 @@ events:
     it('passes byte for byte without a projection', () => {
       const body = ' {"b": 1.0,\n "a":9007199254740993}';
       const result = route(rule(''), { body });
-      expect(result.ok && result.value[0]?.publication.data).to.equal(body);
+      expect(result.ok && result.value.find(isPublication)?.publication.data).to.equal(body);
     });
 
     it('is refused beyond the limit of the app, counted in bytes', () => {
@@ -229,7 +235,10 @@ events:
 
     it('is the socket that the data names, beside channels', () => {
       const result = route(reply, { data: { socketId: '12.30' }, messageId: 'm' });
-      const publications = result.ok ? result.value.map(({ publication }) => publication) : [];
+      const actions = result.ok ? result.value : [];
+      const publications = actions.flatMap((action) =>
+        action.kind === 'publish' ? [action.publication] : [],
+      );
       expect(publications.map(({ channel }) => channel)).to.deep.equal(['feed', 'socket:12.30']);
       expect(publications[0]).to.not.have.property('toSocket');
       expect(publications[1]).to.include({ toSocket: true, id: 'm' });
@@ -288,7 +297,7 @@ events:
   it('addresses a signed-in user', () => {
     const text = "events: [{ on: '#', to: 'user:{data.userId}' }]";
     const result = route(text, { data: { userId: 'auth0|42' } });
-    const routed = result.ok ? result.value[0] : undefined;
+    const routed = result.ok ? result.value.find(isPublication) : undefined;
     expect(routed?.channel).to.include({ kind: 'server-to-user', userId: 'auth0|42' });
   });
 
@@ -311,7 +320,7 @@ events:
   it('carries the trace on', () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     const result = route(rule(''), { headers: { traceparent, tracestate: 'a=b' } });
-    const routed = result.ok ? result.value[0] : undefined;
+    const routed = result.ok ? result.value.find(isPublication) : undefined;
     expect(routed?.publication).to.include({ traceparent, tracestate: 'a=b' });
   });
 
@@ -321,5 +330,84 @@ events:
     })[0];
     expect(line).to.match(/^\[invalid_segment\] events\[0\]\.to: \{data\.id\} /);
     expect(line).to.not.contain('s3cr3t');
+  });
+
+  describe('unsubscribe and disconnect', () => {
+    const both = (user: string, channel: string) =>
+      `events: [{ on: '#', unsubscribe: { user: '${user}', channel: '${channel}' }, disconnect: '${user}' }]`;
+    /** `kind user channel` of each action, or the refusal. */
+    const acts = (text: string, data: unknown): readonly string[] => {
+      const result = route(text, { data });
+      if (!result.ok) return [`[${result.error.code}] ${result.error.text}`];
+      return result.value.map((action) => {
+        if (action.kind === 'publish') return `publish ${action.channel.name}`;
+        if (action.kind === 'disconnect') return `disconnect ${action.user} of ${action.app}`;
+        const { appId, user, channel } = action.revocation;
+        return `unsubscribe ${user} from ${channel} of ${appId}`;
+      });
+    };
+
+    it('name the user and the channel that the data names', () => {
+      const text = both('{data.u}', 'private-chat.{data.r}');
+      expect(acts(text, { u: 'auth0|42', r: 7 })).to.deep.equal([
+        'unsubscribe auth0|42 from private-chat.7 of app-id',
+        'disconnect auth0|42 of app-id',
+      ]);
+      // Presence members with a number for an id are known by the same text.
+      expect(acts(text, { u: 42, r: 'x' })[1]).to.equal('disconnect 42 of app-id');
+    });
+
+    it('come behind what the rule publishes, and rules keep the order of the file', () => {
+      const text = `events:
+  - { on: '#', disconnect: '{data.u}', to: first, unsubscribe: { user: '{data.u}', channel: private-a } }
+  - { on: '#', to: second }`;
+      expect(acts(text, { u: 'x' })).to.deep.equal([
+        'publish first',
+        'unsubscribe x from private-a of app-id',
+        'disconnect x of app-id',
+        'publish second',
+      ]);
+    });
+
+    it('belong to the app of the rule', () => {
+      const text = `apps: [{ id: a, key: ka, secret: s }, { id: b, key: kb, secret: s }]
+events: [{ app: b, on: '#', disconnect: '{data.u}' }, { app: a, on: '#', when: 'data.no', disconnect: '{data.u}' }]`;
+      expect(acts(text, { u: 'x', no: false })).to.deep.equal(['disconnect x of b']);
+    });
+
+    it('refuse what would mean another user or channel than the template’s author meant', () => {
+      const refused: readonly (readonly [string, string, unknown, string, string])[] = [
+        [
+          '{data.u}',
+          'private-a',
+          { u: '' },
+          'invalid_user',
+          'unsubscribe.user: the user id is empty',
+        ],
+        ['{data.u}', 'private-a', { u: 'x'.repeat(129) }, 'invalid_user', 'unsubscribe.user'],
+        ['{data.u}', 'private-a', {}, 'missing_field', 'unsubscribe.user'],
+        ['{data.u}', 'private-a', { u: null }, 'invalid_field', 'unsubscribe.user'],
+        ['{data.u}', 'private-a', { u: '\ud800' }, 'invalid_field', 'unsubscribe.user'],
+        ['t-{data.t}|{data.u}', 'private-a', { t: 'a|b', u: 'c' }, 'invalid_segment', 'user id'],
+        ['{data.u}', 'private-{data.r}', { u: 'x', r: 'a.b' }, 'invalid_segment', 'channel name'],
+        [
+          '{data.u}',
+          'private-{data.r}',
+          { u: 'x', r: 'cache-b' },
+          'invalid_channel',
+          'another kind',
+        ],
+        ['{data.u}', '{data.r}', { u: 'x', r: 'private chat' }, 'invalid_channel', 'channel'],
+      ];
+      for (const [user, channel, data, code, text] of refused) {
+        const [line, ...more] = acts(both(user, channel), data);
+        expect(line, JSON.stringify(data)).to.contain(`[${code}] events[0].unsubscribe.`);
+        expect(line).to.contain(text);
+        expect(more).to.deep.equal([]);
+      }
+      expect(acts("events: [{ on: '#', disconnect: 'a-{data.u}' }]", { u: 'b c' })[0]).to.contain(
+        '[invalid_segment] events[0].disconnect: {data.u} holds other characters',
+      );
+    });
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { BrokerError } from '../../broker/errors.ts';
-import type { ChannelPublisher } from '../../broker/port.ts';
+import type { ChannelPublisher, EdgeBus } from '../../broker/port.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { IncomingEvent } from '../../contracts/domain-event.ts';
 import type { Publication } from '../../contracts/publication.ts';
@@ -27,9 +27,18 @@ function fakePublisher() {
         });
       }),
   };
+  const said: { readonly body: Buffer; confirm(): void; reject(error: Error): void }[] = [];
+  const edges: Pick<EdgeBus, 'announce'> = {
+    announce: (_from, body) =>
+      new Promise((resolve, reject) => {
+        said.push({ body, confirm: () => resolve(), reject });
+      }),
+  };
   return {
     publisher,
+    edges,
     pending,
+    said,
     sent: () => pending.map(({ publication }) => frameOf(publication)),
   };
 }
@@ -84,6 +93,7 @@ describe('createEventHandler', () => {
     const { log, lines } = collectingLog();
     const handle = createEventHandler({
       publisher: fake.publisher,
+      edges: fake.edges,
       routes,
       clock: systemClock,
       log,
@@ -108,6 +118,7 @@ describe('createEventHandler', () => {
     expect(text).to.contain('warren_router_events_total{outcome="routed"} 1');
     expect(text).to.contain('warren_router_publications_total{routed="true"} 1');
     expect(text).to.contain('warren_router_publications_total{routed="false"} 1');
+    expect(text).to.match(/warren_router_unheard_total\{rule="events\[\d\]"\} 1/);
     expect(text).to.contain('warren_router_event_seconds_count 1');
   });
 
@@ -294,6 +305,78 @@ describe('createEventHandler', () => {
     });
   });
 
+  describe('revocations', () => {
+    const revoking = routesOf(`events:
+  - { on: removed, unsubscribe: { user: '{data.user}', channel: 'private-{data.room}' }, to: 'private-{data.room}' }
+  - { on: removed, disconnect: '{data.user}' }`);
+    const removed = () => incoming('{"user":"u1","room":"r"}', 'removed');
+
+    it('are handed over in the order of the rules, behind what the same rule publishes', async () => {
+      const { handle, pending, said } = setUp(revoking);
+      const handled = handle(removed());
+      expect(pending.map(({ publication }) => publication.revokes)).to.deep.equal([
+        undefined,
+        'u1',
+      ]);
+      const [event, revocation] = pending.map(({ publication }) => publication);
+      expect(revocation?.key).to.equal(event?.key);
+      expect(revocation?.body.length).to.equal(0);
+      expect(revocation?.cached).to.equal(undefined);
+      expect(said.map(({ body }) => JSON.parse(body.toString()))).to.deep.equal([
+        { type: 'disconnect', app: 'app-id', user: 'u1' },
+      ]);
+      for (const one of [...pending, ...said]) one.confirm();
+      expect(await handled).to.deep.equal({ kind: 'done' });
+      const text = await metrics.scrape();
+      expect(text).to.contain('warren_router_revocations_total{kind="unsubscribe"} 1');
+      expect(text).to.contain('warren_router_revocations_total{kind="disconnect"} 1');
+      expect(text).to.contain('warren_router_publications_total{routed="true"} 1');
+      expect(text).not.to.contain('routed="false"}');
+    });
+
+    it('are done when each is confirmed, and not before', async () => {
+      const { handle, pending, said } = setUp(revoking);
+      let isDone = false;
+      const handled = handle(removed()).then(() => {
+        isDone = true;
+      });
+      for (const one of pending) one.confirm();
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(isDone).to.equal(false);
+      said[0]?.confirm();
+      await handled;
+    });
+
+    it('leave the event in the queue where one is not confirmed', async () => {
+      const { handle, pending, said } = setUp(revoking);
+      const handled = handle(removed()).then(
+        () => 'done',
+        (error: BrokerError) => error.code,
+      );
+      for (const one of pending) one.confirm();
+      said[0]?.reject(new BrokerError('broker_unavailable', 'away'));
+      expect(await handled).to.equal('broker_unavailable');
+      expect(await metrics.scrape()).to.contain('warren_router_events_total{outcome="failed"} 1');
+    });
+
+    it('are not begun where a later rule refuses', async () => {
+      const { handle, pending, said } = setUp(
+        routesOf(`events:
+  - { on: '#', disconnect: '{data.user}' }
+  - { on: '#', unsubscribe: { user: '{data.user}', channel: 'private-{data.missing}' } }`),
+      );
+      const outcome = await handle(removed());
+      expect(outcome).to.deep.equal({
+        kind: 'dead-letter',
+        refusal: {
+          code: 'missing_field',
+          text: 'events[1].unsubscribe.channel: {data.missing} is not in the event',
+        },
+      });
+      expect([...pending, ...said]).to.deep.equal([]);
+    });
+  });
+
   it('keeps up with more events than a broker hands over', async () => {
     const routes = routesOf(`events:
   - { on: 'chat.message.*', when: 'data.visible', to: 'private-chat.{data.roomId}', as: 'message.posted', data: { id: '{data.id}', text: '{data.text}' }, except: '{data.socketId}' }
@@ -301,6 +384,7 @@ ${Array.from({ length: 50 }, (_, at) => `  - { on: 'order.${at}.*', to: 'order-{
     const { log } = collectingLog();
     const handle = createEventHandler({
       publisher: { publish: () => Promise.resolve({ routed: true }) },
+      edges: { announce: () => Promise.resolve() },
       routes,
       clock: systemClock,
       log,
