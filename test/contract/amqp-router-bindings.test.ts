@@ -30,6 +30,10 @@ describe('the router’s bindings over AMQP', function () {
   }
 
   afterEach(async () => {
+    const channel = await current?.admin.createChannel();
+    for (const name of ['orders', 'taken']) {
+      await channel?.deleteQueue(`${current?.names.prefix}${name}`);
+    }
     await current?.dispose();
     current = undefined;
   });
@@ -149,7 +153,6 @@ describe('the router’s bindings over AMQP', function () {
     for (const n of range(20, 2)) await send(n);
     assert.deepEqual(taken, ['former 0', ...range(21, 1).map((n) => `next ${n}`)]);
     await next.stop(1_000);
-    await channel.deleteQueue(queue);
     await channel.close();
   });
 
@@ -238,7 +241,6 @@ describe('the router’s bindings over AMQP', function () {
     await holder.cancel('holder');
     await eventually(() => assert.isEmpty(problems));
     await consumption.stop(1_000);
-    await holder.deleteQueue(queue);
     await holder.close();
   });
 });
