@@ -4,6 +4,7 @@ import { assert } from 'chai';
 import { BrokerError } from '../../broker/errors.ts';
 import type {
   Broker,
+  DeadLetters,
   Delivery,
   EdgeBusReceiver,
   EdgeQueueReceiver,
@@ -39,6 +40,8 @@ export interface BrokerUnderTest {
   publishRaw(event: RawEvent): Promise<void>;
   deadLetters(): Promise<readonly DeadEvent[]>;
   webhookDeadLetters(): Promise<readonly DeadReport[]>;
+  /** An operator's access to the dead letters, over the network that `interrupt` and `cutOff` break. */
+  operate(): Promise<DeadLetters>;
   /** Breaks the connection of `broker`, which comes back by itself. Peers notice nothing. */
   interrupt(): Promise<void>;
   /** Breaks the connection of `broker` and keeps it away until `reconnect`. */

@@ -6,6 +6,7 @@ import { type BrokerAdapter, keyOf, publication, Recorder, range, rejectionOf } 
 import { type AmqpUnderTest, createUnderTest } from './amqp-under-test.ts';
 import { describeBroker } from './broker.ts';
 import { describeChannelPublisher } from './channel-publisher.ts';
+import { describeDeadLetters } from './dead-letters.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
@@ -25,6 +26,7 @@ describe('the AMQP adapter', function () {
   describeEdgeBus(amqp);
   describePublicationCache(amqp);
   describeWebhookQueues(amqp);
+  describeDeadLetters(amqp);
 
   describe('amqp: on a network that has gone silent', () => {
     let current: AmqpUnderTest | undefined;

@@ -5,6 +5,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import type { BrokerAdapter, BrokerUnderTest } from './adapter.ts';
 import { describeBroker } from './broker.ts';
 import { describeChannelPublisher } from './channel-publisher.ts';
+import { describeDeadLetters } from './dead-letters.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
@@ -38,6 +39,7 @@ const memory: BrokerAdapter = {
           reason,
         }));
       },
+      operate: async () => broker.operate(),
       async interrupt() {
         broker.interrupt();
       },
@@ -66,4 +68,5 @@ describe('the embedded broker', function () {
   describeEdgeBus(memory);
   describePublicationCache(memory);
   describeWebhookQueues(memory);
+  describeDeadLetters(memory);
 });
