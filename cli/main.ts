@@ -6,6 +6,7 @@ import { processEnvironment } from '../runtime/env.ts';
 import { runUntilSignal } from '../runtime/lifecycle.ts';
 import type { RoleName } from './config-change.ts';
 import { addDeadCommands, explainLetter } from './dead-options.ts';
+import { addInterfaceCommands } from './interface-options.ts';
 
 const exit = { done: 0, failed: 1, wrongUse: 2 } as const;
 
@@ -158,6 +159,7 @@ function commands(finish: (code: Promise<number>) => void): Command {
       );
     });
   addDeadCommands(program, io, finish);
+  addInterfaceCommands(program, io, finish);
   return program;
 }
 
