@@ -38,7 +38,7 @@ export async function list(run: DeadRun): Promise<number> {
   } else {
     if (found.length > 0) io.stdout(`${listText(found, io.now())}\n`);
     io.stdout(countsText(counts));
-    io.stderr(behindText(tally, args));
+    io.stderr(behindText(tally, run));
   }
   return io.interrupted.aborted ? deadExit.interrupted : deadExit.done;
 }

@@ -71,12 +71,17 @@ export async function walkLetters(
   return tally;
 }
 
-/** Says so where the limit, and not the queue, was the end. */
-export function behindText({ total, visited }: DeadLetterTally, { limit }: DeadArguments): string {
+/** Says which letters were not looked at, and why. */
+export function behindText(
+  { total, visited }: DeadLetterTally,
+  { args, io }: Pick<DeadRun, 'args' | 'io'>,
+): string {
   const behind = total - visited;
-  return behind <= 0 || visited < limit
-    ? ''
-    : `${lettersText(behind)} behind the first ${limit} ${behind === 1 ? 'was' : 'were'} not looked at: see --limit\n`;
+  if (behind <= 0 || io.interrupted.aborted) return '';
+  const which = `${lettersText(behind)} behind the first ${visited} ${behind === 1 ? 'was' : 'were'} not looked at`;
+  return visited >= args.limit
+    ? `${which}: see --limit\n`
+    : `${which}: another command has them in hand, or took them\n`;
 }
 
 export async function findLetter(run: DeadRun): Promise<DeadLetter | undefined> {

@@ -33,7 +33,7 @@ async function settle(run: DeadRun): Promise<number> {
   if (args.json) io.stdout(`${JSON.stringify({ [verb]: moved, left })}\n`);
   else io.stdout(`${verb} ${lettersText(moved)}, ${left} left\n`);
   if (io.interrupted.aborted) return deadExit.interrupted;
-  io.stderr(behindText(tally, args));
+  io.stderr(behindText(tally, run));
   const missing = (args.filter.id ?? []).filter((id) => !found.has(id.toLowerCase()));
   if (missing.length === 0) return deadExit.done;
   io.stderr(`there is no letter ${missing.join(', ')}\n`);
@@ -92,7 +92,7 @@ async function rehearse(run: DeadRun): Promise<number> {
       `\n${lettersText(rehearsals.length)}, nothing was moved: ${count('routed')} would be routed, ` +
         `${count('unmatched')} no rule takes, ${count('refused')} would be refused again\n`,
     );
-    io.stderr(behindText(tally, args));
+    io.stderr(behindText(tally, run));
   }
   return io.interrupted.aborted ? deadExit.interrupted : deadExit.done;
 }

@@ -115,7 +115,7 @@ export function bodyText(body: Buffer): string {
   return `${lines.join('\n')}${whole ? '' : `\n  … (${body.length - maxBodyLength} bytes more)`}`;
 }
 
-export function ageText(ms: number): string {
+function ageText(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;

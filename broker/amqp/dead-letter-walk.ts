@@ -5,7 +5,6 @@
  * `basic.get` in any order (seen on 3.10, where each get counts as a consumer of its own). Of up to 32 consumers of a channel it gives
  * back the pages in order of their tags, beyond that in any order.
  */
-import { once } from 'node:events';
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { type DeadLetter, readDeadLetter, replayHeaders } from '../../contracts/dead-letter.ts';
 import type { TopologyNames } from '../../contracts/topology.ts';
@@ -26,7 +25,7 @@ export interface DeadLetterWalkParts {
 /** 30 pages make the longest walk, and one more consumer flushes acknowledgements. */
 const pageSize = Math.ceil(maxDeadLetterWalk / 30);
 /** Someone else took what was counted: so long without a letter, the page is what has come. */
-const quietMs = 1_000;
+const quietMs = 3_000;
 /** Longest wait for letters to be back in the queue. */
 const returnMs = 1_000;
 
@@ -97,33 +96,39 @@ export class AmqpDeadLetterWalk {
   async #take(channel: Channel, consumerTag: string, count: number): Promise<ConsumeMessage[]> {
     const taken: ConsumeMessage[] = [];
     const { clock } = this.#parts;
-    const over = new AbortController();
-    const closed = once(channel, 'close', { signal: over.signal }).then(
-      () => 'closed' as const,
-      () => 'over' as const,
-    );
-    let arrived = () => {};
+    const { signal } = this.#walk;
+    let finish = (_end: 'taken' | 'closed') => {};
+    let cancelQuiet = () => {};
+    const end = new Promise<'taken' | 'closed'>((resolve) => {
+      finish = resolve;
+    });
+    const watch = () => {
+      cancelQuiet();
+      cancelQuiet = clock.after(quietMs, () => finish('taken'));
+    };
     const received = (message: ConsumeMessage | null) => {
       if (message !== null) taken.push(message);
-      arrived();
+      // Without a message the broker has cancelled the consumer: no more will come.
+      if (message === null || taken.length >= count) finish('taken');
+      else watch();
     };
-    await this.#ask(channel.prefetch(count), 'limiting what is in hand');
-    const consuming = channel.consume(this.#queue, received, { consumerTag });
-    await this.#ask(consuming, `reading queue ${this.#queue}`);
+    const closed = () => finish('closed');
+    const aborted = () => finish('taken');
+    channel.once('close', closed);
+    signal?.addEventListener('abort', aborted, { once: true });
     try {
-      while (taken.length < count && !this.#aborted) {
-        const before = taken.length;
-        const next = new Promise<void>((resolve) => {
-          arrived = resolve;
-        });
-        const quiet = delay(clock, quietMs, over.signal);
-        if ((await Promise.race([next, quiet, closed])) === 'closed') {
-          throw new BrokerError('broker_unavailable', 'the broker closed the channel');
-        }
-        if (taken.length === before) break;
+      await this.#ask(channel.prefetch(count), 'limiting what is in hand');
+      const consuming = channel.consume(this.#queue, received, { consumerTag });
+      await this.#ask(consuming, `reading queue ${this.#queue}`);
+      if (taken.length < count) watch();
+      if (this.#aborted) finish('taken');
+      if ((await end) === 'closed') {
+        throw new BrokerError('broker_unavailable', 'the broker closed the channel');
       }
     } finally {
-      over.abort();
+      cancelQuiet();
+      channel.off('close', closed);
+      signal?.removeEventListener('abort', aborted);
     }
     await this.#ask(channel.cancel(consumerTag), 'ending a page');
     return taken;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import asyncApiSchema from '@asyncapi/specs/schemas/3.0.0.json' with { type: 'json' };
 import { Ajv, type ValidateFunction } from 'ajv';
 import { expect } from 'chai';
 import ts from 'typescript';
@@ -93,10 +93,14 @@ describe('asyncApiDocument', () => {
 
   before(function () {
     this.timeout(10_000);
-    const read = createRequire(import.meta.url);
     // It brings the meta schema of draft 7 along under the same name.
-    const ajv = new Ajv({ strict: false, validateFormats: false, meta: false, validateSchema: false });
-    validate = ajv.compile(read('@asyncapi/specs/schemas/3.0.0.json') as object);
+    const ajv = new Ajv({
+      strict: false,
+      validateFormats: false,
+      meta: false,
+      validateSchema: false,
+    });
+    validate = ajv.compile(asyncApiSchema);
   });
 
   function problemsOf(document: object): string[] {
