@@ -27,7 +27,7 @@ const pageSize = Math.ceil(maxDeadLetterWalk / 30);
 /** Someone else took what was counted: so long without a letter, the page is what has come. */
 const quietMs = 3_000;
 /** Longest wait for letters to be back in the queue. */
-const returnMs = 1_000;
+const returnMs = 2_000;
 
 export class AmqpDeadLetterWalk {
   readonly #parts: DeadLetterWalkParts;
@@ -60,11 +60,14 @@ export class AmqpDeadLetterWalk {
     channel.on('error', () => undefined);
     try {
       await this.#visitAll(channel);
-      await this.#letGo(channel);
+      await this.#flush(channel);
+      await this.#ask(channel.close(), 'closing the channel');
+      await this.#untilReturned();
       return this.#tally;
     } catch (error) {
       // Whatever it was: the letters go back with the channel.
       await channel.close().catch(() => undefined);
+      await this.#untilReturned().catch(() => undefined);
       throw error;
     } finally {
       await this.#publisher?.close().catch(() => undefined);
@@ -229,11 +232,10 @@ export class AmqpDeadLetterWalk {
   }
 
   /** Letters are back some milliseconds after their channel has closed. */
-  async #letGo(channel: Channel): Promise<void> {
-    await this.#flush(channel);
-    await this.#ask(channel.close(), 'closing the channel');
+  async #untilReturned(): Promise<void> {
     const { model, clock } = this.#parts;
     const { total, dropped, replayed } = this.#tally;
+    if (total === dropped + replayed) return;
     const until = clock.monotonicMs() + returnMs;
     const watching = await this.#answer(model.createChannel());
     watching.on('error', () => undefined);
