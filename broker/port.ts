@@ -2,6 +2,7 @@
  * The broker as router and edge see it: eight ports, each with its guarantees. Every sentence of guarantee is a test in
  * `test/contract/`, run on each adapter. Nothing here knows AMQP; `broker/amqp` and `broker/memory` implement it.
  */
+import type { DeadLetter } from '../contracts/dead-letter.ts';
 import type { IncomingEvent } from '../contracts/domain-event.ts';
 import type { EgressEvent } from '../contracts/egress-event.ts';
 import type { Refusal } from '../contracts/errors.ts';
@@ -408,4 +409,52 @@ export interface ClientEvents {
    * - Rejects with `BrokerError`, at once while the broker is away. After a rejection the event may or may not arrive.
    */
   publish(event: EgressEvent): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Refused messages, in the hands of an operator. A connection of its own: nothing here comes back by itself after a loss. */
+export interface DeadLetters {
+  /**
+   * Hands the letters of a queue to `visit`, one after the other, and does with each as that says.
+   *
+   * - In queue order, those that were there when the walk began, `limit` at most. What is added meanwhile is not visited.
+   * - `keep`: when the walk is over the letter is where it was, also where the walk is broken off or its process dies.
+   * - `drop`: the letter is gone when the walk has resolved.
+   * - `replay`: `router.events` has confirmed a copy before the letter is taken out, so it is never lost, and may be handled twice
+   *   where the walk is broken off in between. Copies arrive in queue order. The copy has the body, properties and headers of the event
+   *   as it was before it was refused, and matches the rules that its first routing key matches.
+   * - After `signal` aborts no further letter is taken in hand; what was decided is done before the walk resolves.
+   *
+   * Rejects with `BrokerError`: `broker_topology` where a queue does not exist, `broker_forbidden`, `broker_unavailable`,
+   * `broker_timeout`. What had not been dropped or replayed by then is kept. One walk at a time for each `DeadLetters`.
+   */
+  walk(options: DeadLetterWalk): Promise<DeadLetterTally>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Letters that one walk visits at most: RabbitMQ keeps the order of no more when a walk dies. */
+export const maxDeadLetterWalk = 10_000;
+
+export interface DeadLetterWalk {
+  /** `events`: `router.events.dlq`. `webhooks`: `webhooks.dlq`, whose letters cannot be replayed. */
+  readonly queue: 'events' | 'webhooks';
+  /** 1 to `maxDeadLetterWalk`. */
+  readonly limit: number;
+  /** Must not throw. The letter's body is not to be kept: a few hundred are in memory at a time, whatever the queue holds. */
+  visit(letter: DeadLetter): DeadLetterFate;
+  /** Called with every few hundred letters that are settled. */
+  progress?(tally: DeadLetterTally): void;
+  readonly signal?: AbortSignal;
+}
+
+export type DeadLetterFate = 'keep' | 'drop' | 'replay';
+
+export interface DeadLetterTally {
+  /** In the queue when the walk began. */
+  readonly total: number;
+  readonly visited: number;
+  readonly dropped: number;
+  readonly replayed: number;
 }

@@ -25,7 +25,7 @@ export interface ExplainArguments {
   readonly environment: Environment;
 }
 
-const exitCodes: Readonly<Record<Explanation['outcome'], number>> = {
+export const outcomeExits: Readonly<Record<Explanation['outcome'], number>> = {
   routed: 0,
   unmatched: 3,
   refused: 4,
@@ -48,7 +48,7 @@ export async function explain(args: ExplainArguments, io: CommandIo): Promise<nu
   }
   const explanation = explainEvent(event, result.config);
   io.stdout(args.json ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation));
-  return exitCodes[explanation.outcome];
+  return outcomeExits[explanation.outcome];
 }
 
 /** The message as the broker would hand it over, or what is wrong with the arguments. */

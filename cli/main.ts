@@ -5,6 +5,8 @@ import { systemClock } from '../runtime/clock.ts';
 import { processEnvironment } from '../runtime/env.ts';
 import { runUntilSignal } from '../runtime/lifecycle.ts';
 import type { RoleName } from './config-change.ts';
+import { addDeadCommands, explainLetter } from './dead-options.ts';
+import { addInterfaceCommands } from './interface-options.ts';
 
 const exit = { done: 0, failed: 1, wrongUse: 2 } as const;
 
@@ -128,7 +130,8 @@ function commands(finish: (code: Promise<number>) => void): Command {
     .command('explain')
     .description('show what becomes of a domain event, without publishing anything')
     .argument('[file]', 'file with the JSON body of the event; - reads standard input')
-    .requiredOption('--key <routing key>', 'routing key that the event is published with')
+    .option('--key <routing key>', 'routing key that the event is published with')
+    .option('--dead <id>', 'a letter of the dead-letter queue, in place of key and body')
     .option('--data <json>', 'the JSON body itself, in place of a file')
     .option('--type <type>', 'AMQP type of the message')
     .option('--content-type <type>', 'AMQP content type, application/cloudevents+json for one')
@@ -143,12 +146,18 @@ function commands(finish: (code: Promise<number>) => void): Command {
       'after',
       '\nExit codes: 0 it reaches a channel, 3 no rule takes it, 4 it would be dead-lettered, 1 warren.yaml is not valid.',
     )
-    .action((file: string | undefined, options: ExplainFlags) =>
-      finish(
+    .action((file: string | undefined, options: ExplainFlags, command: Command) => {
+      const { key, dead } = options;
+      if (dead !== undefined) return finish(explainLetter({ ...options, id: dead }, io));
+      if (key === undefined) {
+        return command.error("error: required option '--key <routing key>' not specified");
+      }
+      return finish(
         import('./explain.ts').then(({ explain }) =>
           explain(
             {
               ...options,
+              key,
               file,
               headers: options.header,
               json: options.json === true,
@@ -157,13 +166,17 @@ function commands(finish: (code: Promise<number>) => void): Command {
             io,
           ),
         ),
-      ),
-    );
+      );
+    });
+  addDeadCommands(program, io, finish);
+  addInterfaceCommands(program, io, finish);
   return program;
 }
 
 interface ExplainFlags {
-  readonly key: string;
+  readonly key?: string;
+  /** Id of a letter. */
+  readonly dead?: string;
   readonly data?: string;
   readonly type?: string;
   readonly contentType?: string;

@@ -100,6 +100,12 @@ export function sessionQueueName(names: TopologyNames, sessionKey: string): stri
 
 const topic = (name: string): ExchangeDeclaration => ({ name, type: 'topic', durable: true });
 
+/**
+ * Looking at a dead letter delivers it, and RabbitMQ 4 drops what it has delivered 20 times. -1 lifts the limit there, and has RabbitMQ
+ * 3.10 drop a message on its first return, so the limit is one that nobody reaches.
+ */
+const looksAtDeadLetters = 1_000_000;
+
 /** The router's queue, its dead letters and the list of its bindings. */
 export function routerQueues(names: TopologyNames): readonly QueueDeclaration[] {
   return [
@@ -115,7 +121,11 @@ export function routerQueues(names: TopologyNames): readonly QueueDeclaration[] 
         'x-dead-letter-routing-key': names.routerDeadLetters,
       },
     },
-    { name: names.routerDeadLetters, durable: true, arguments: { 'x-queue-type': 'quorum' } },
+    {
+      name: names.routerDeadLetters,
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': looksAtDeadLetters },
+    },
     {
       name: names.routerBindings,
       durable: true,
@@ -212,6 +222,7 @@ export function webhookDeadLetterQueue(names: TopologyNames): QueueDeclaration {
     durable: true,
     arguments: {
       'x-queue-type': 'quorum',
+      'x-delivery-limit': looksAtDeadLetters,
       'x-max-length': 10_000,
       'x-max-length-bytes': webhookMaxBytes,
       'x-overflow': 'drop-head',

@@ -1,9 +1,10 @@
 /** A refused message as it is kept: the original body, properties and headers, with the reason and the way back beside them. */
-import type { ConsumeMessage, Options } from 'amqplib';
-import { deadLetterHeaders } from '../../contracts/dead-letter.ts';
+import type { ConsumeMessage, MessageProperties, Options } from 'amqplib';
+import { deadLetterHeaders, originalRoute } from '../../contracts/dead-letter.ts';
 import { isoTime } from '../../runtime/clock.ts';
 import { BrokerError } from '../errors.ts';
 import type { ConfirmPublisher } from './confirm-publisher.ts';
+import { toMessageEvent } from './message.ts';
 
 export interface DeadLettering {
   /** For people. */
@@ -35,7 +36,25 @@ function deadLetterProperties(
   message: ConsumeMessage,
   { reason, code, nowMs }: DeadLettering,
 ): Options.Publish {
-  const { properties, fields } = message;
+  const { properties } = message;
+  // Refused once more after it was put back, it still tells the way that it first came.
+  const { exchange, routingKey, headers } = originalRoute(toMessageEvent(message));
+  return {
+    ...keptProperties(properties),
+    persistent: true,
+    headers: {
+      ...headers,
+      [deadLetterHeaders.reason]: reason,
+      ...(code === undefined ? {} : { [deadLetterHeaders.code]: code }),
+      [deadLetterHeaders.exchange]: exchange,
+      [deadLetterHeaders.routingKey]: routingKey,
+      [deadLetterHeaders.at]: isoTime(nowMs),
+    },
+  };
+}
+
+/** What a service set and may set: not its verified user, and no priority or expiry, which were for the queue that it was in. */
+export function keptProperties(properties: MessageProperties): Options.Publish {
   const kept = Object.entries({
     contentType: properties.contentType as unknown,
     contentEncoding: properties.contentEncoding as unknown,
@@ -45,16 +64,5 @@ function deadLetterProperties(
     type: properties.type as unknown,
     appId: properties.appId as unknown,
   }).filter(([, value]) => value !== undefined);
-  return {
-    ...(Object.fromEntries(kept) as Options.Publish),
-    persistent: true,
-    headers: {
-      ...(properties.headers as object | undefined),
-      [deadLetterHeaders.reason]: reason,
-      ...(code === undefined ? {} : { [deadLetterHeaders.code]: code }),
-      [deadLetterHeaders.exchange]: fields.exchange,
-      [deadLetterHeaders.routingKey]: fields.routingKey,
-      [deadLetterHeaders.at]: isoTime(nowMs),
-    },
-  };
+  return Object.fromEntries(kept) as Options.Publish;
 }

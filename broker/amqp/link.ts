@@ -238,14 +238,14 @@ export class Link {
   }
 }
 
-function destroy(model: ChannelModel): void {
+export function destroy(model: ChannelModel): void {
   // The types show only the public part of the connection; the stream is where a dead peer has to be cut off.
   const { stream } = model.connection as unknown as { readonly stream?: Duplex };
   // With an error, so that amqplib ends its channels and timers too.
   stream?.destroy(new Error('connection given up'));
 }
 
-function withoutCredentials(url: string): string {
+export function withoutCredentials(url: string): string {
   try {
     const { protocol, host, pathname } = new URL(url);
     return `${protocol}//${host}${pathname}`;

@@ -1,5 +1,6 @@
 /** amqplib messages to what the ports speak of, and back. */
-import type { ConsumeMessage, Options } from 'amqplib';
+import type { ConsumeMessage, Message, Options } from 'amqplib';
+import { originalRoute } from '../../contracts/dead-letter.ts';
 import type { IncomingEvent } from '../../contracts/domain-event.ts';
 import type { ChannelKey } from '../../contracts/ids.ts';
 import { type Publication, publicationHeaders } from '../../contracts/publication.ts';
@@ -24,7 +25,14 @@ function ownHeaders(headers: object | undefined): Readonly<Record<string, unknow
   return copy;
 }
 
+/** What was put back from the dead letters is as it was before. */
 export function toIncomingEvent(message: ConsumeMessage): IncomingEvent {
+  const event = toMessageEvent(message);
+  return event.exchange === '' ? { ...event, ...originalRoute(event) } : event;
+}
+
+/** The message as it stands. */
+export function toMessageEvent(message: Message): IncomingEvent {
   const { fields, properties, content } = message;
   const optional = {
     contentType: text(properties.contentType),
@@ -38,7 +46,7 @@ export function toIncomingEvent(message: ConsumeMessage): IncomingEvent {
     routingKey: fields.routingKey,
     headers: ownHeaders(properties.headers),
     body: content,
-    redelivered: fields.redelivered,
+    redelivered: fields.redelivered === true,
     ...(Object.fromEntries(
       Object.entries(optional).filter(([, value]) => value !== undefined),
     ) as Partial<IncomingEvent>),

@@ -8,7 +8,7 @@
  */
 import { type TopologyNames, topologyNames } from '../../contracts/topology.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { type Broker, webhookLifetimeMs } from '../port.ts';
+import { type Broker, type DeadLetters, webhookLifetimeMs } from '../port.ts';
 import { createChannelPublisher } from './channel-publisher.ts';
 import {
   type ClientEventListener,
@@ -16,12 +16,13 @@ import {
   listenToClientEvents,
 } from './client-events.ts';
 import { Connection } from './connection.ts';
+import { createDeadLetters } from './dead-letters.ts';
 import { createDomainEvents, type MemoryDomainEvents } from './domain-events.ts';
 import { createEdgeBus } from './edge-bus.ts';
 import { createEdgeQueues } from './edge-queues.ts';
 import { type BrokerCounts, Host } from './host.ts';
 import { createPublicationCache } from './publication-cache.ts';
-import type { DeadLetter } from './router-queue.ts';
+import type { RefusedEvent } from './router-queue.ts';
 import { createSessionQueues } from './session-queues.ts';
 import { createWebhookQueues } from './webhook-queues.ts';
 import type { WebhookDeadLetter } from './webhook-reports.ts';
@@ -51,7 +52,7 @@ export interface MemoryBroker extends Broker {
   /** A further connection to the same broker, as another process would have; closing one leaves the others open. */
   peer(): MemoryBroker;
   /** Refused events, oldest first. */
-  deadLetters(): readonly DeadLetter[];
+  deadLetters(): readonly RefusedEvent[];
   /** Reports that were given up, oldest first. */
   webhookDeadLetters(): readonly WebhookDeadLetter[];
   /** Hears what a service would with a queue of its own, from now on. Returns the way to stop. */
@@ -60,6 +61,8 @@ export interface MemoryBroker extends Broker {
   declareExchange(name: string): void;
   /** A queue of somebody else, to publish to by way of the exchange `''`. */
   declareQueue(name: string): void;
+  /** The same for an operator, over this connection. */
+  operate(): DeadLetters;
   /** What there is besides the durable topology, over all connections. */
   counts(): BrokerCounts;
   /** Breaks this connection; it is back a turn of the event loop later. */
@@ -112,6 +115,7 @@ function connect(host: Host): MemoryBroker {
     listen: (pattern, listener) => listenToClientEvents(connection, pattern, listener),
     declareExchange: (name) => host.foreign.declareExchange(name),
     declareQueue: (name) => host.foreign.declareQueue(name),
+    operate: () => createDeadLetters(connection),
     counts: () => host.counts(),
     interrupt() {
       connection.setReachable(false);

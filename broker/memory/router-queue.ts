@@ -1,5 +1,6 @@
 /** The router's queue: one total order, one active consumer of those in line, and the dead letters. */
 import type { Refusal } from '../../contracts/errors.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import { ConsumerLine } from './consumer-line.ts';
 import type { ForeignQueues } from './foreign-queues.ts';
 import { Queue } from './queue.ts';
@@ -7,12 +8,15 @@ import type { StoredEvent } from './stored-event.ts';
 import type { Turns } from './turns.ts';
 
 /** A refused event, as it came, and why. */
-export interface DeadLetter {
+export interface RefusedEvent {
   readonly event: StoredEvent;
   readonly refusal: Refusal;
+  /** In ms since 1970. */
+  readonly atMs: number;
 }
 
-export interface RouterQueueBounds {
+export interface RouterQueueOptions {
+  readonly clock: Clock;
   /** Events in the queue; more are refused to their publishers. */
   readonly maxDomainEvents: number;
   /** Dead letters kept; beyond it the oldest are dropped. */
@@ -23,16 +27,16 @@ export class RouterQueue {
   readonly line: ConsumerLine<StoredEvent>;
   readonly #queue: Queue<StoredEvent>;
   readonly #foreign: ForeignQueues;
-  readonly #bounds: RouterQueueBounds;
+  readonly #options: RouterQueueOptions;
   /** Patterns by exchange. */
   #bound: ReadonlyMap<string, readonly string[]> = new Map();
-  readonly #deadLetters: DeadLetter[] = [];
+  #deadLetters: RefusedEvent[] = [];
 
-  constructor(turns: Turns, foreign: ForeignQueues, bounds: RouterQueueBounds) {
+  constructor(turns: Turns, foreign: ForeignQueues, options: RouterQueueOptions) {
     this.#queue = new Queue(turns, Number.POSITIVE_INFINITY);
     this.line = new ConsumerLine(this.#queue);
     this.#foreign = foreign;
-    this.#bounds = bounds;
+    this.#options = options;
   }
 
   /**
@@ -45,7 +49,7 @@ export class RouterQueue {
         ? [this.#foreign.queue(event.routingKey)?.queue ?? []].flat()
         : (this.#foreign.exchange(event.exchange)?.route(event.routingKey) ?? []);
     for (const queue of queues) {
-      if (queue.ready + queue.unacknowledged >= this.#bounds.maxDomainEvents) return false;
+      if (this.#isFull(queue)) return false;
       queue.push(event);
     }
     return true;
@@ -73,11 +77,32 @@ export class RouterQueue {
   }
 
   deadLetter(event: StoredEvent, refusal: Refusal): void {
-    this.#deadLetters.push({ event, refusal });
-    if (this.#deadLetters.length > this.#bounds.maxDeadLetters) this.#deadLetters.shift();
+    this.#deadLetters.push({ event, refusal, atMs: this.#options.clock.now() });
+    if (this.#deadLetters.length > this.#options.maxDeadLetters) this.#deadLetters.shift();
   }
 
-  deadLetters(): readonly DeadLetter[] {
+  deadLetters(): readonly RefusedEvent[] {
     return [...this.#deadLetters];
+  }
+
+  /** Takes the oldest letters out. */
+  takeDeadLetters(count: number): RefusedEvent[] {
+    return this.#deadLetters.splice(0, count);
+  }
+
+  /** Puts letters back before all others. */
+  returnDeadLetters(letters: readonly RefusedEvent[]): void {
+    this.#deadLetters = [...letters, ...this.#deadLetters];
+  }
+
+  /** Into the queue itself, whatever its bindings. False where it is full. */
+  putBack(event: StoredEvent): boolean {
+    if (this.#isFull(this.#queue)) return false;
+    this.#queue.push(event);
+    return true;
+  }
+
+  #isFull(queue: Queue<StoredEvent>): boolean {
+    return queue.ready + queue.unacknowledged >= this.#options.maxDomainEvents;
   }
 }

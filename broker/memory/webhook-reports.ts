@@ -14,6 +14,8 @@ export interface WebhookDeadLetter extends StoredReport {
   readonly target: string;
   /** What the consumer gave, or `expired` or `maxlen` as RabbitMQ names them. */
   readonly reason: string;
+  /** When it was given up, in ms since 1970. */
+  readonly atMs: number;
 }
 
 export interface WebhookReportsOptions {
@@ -30,7 +32,7 @@ export class WebhookReports {
   readonly #options: WebhookReportsOptions;
   /** Only targets that have reports or consumers. */
   readonly #targets = new Map<string, TargetQueue>();
-  readonly #deadLetters: WebhookDeadLetter[] = [];
+  #deadLetters: WebhookDeadLetter[] = [];
 
   constructor(turns: Turns, options: WebhookReportsOptions) {
     this.#turns = turns;
@@ -53,12 +55,22 @@ export class WebhookReports {
   }
 
   deadLetter(target: string, report: StoredReport, reason: string): void {
-    this.#deadLetters.push({ ...report, target, reason });
+    this.#deadLetters.push({ ...report, target, reason, atMs: this.#options.clock.now() });
     if (this.#deadLetters.length > this.#options.maxDeadLetters) this.#deadLetters.shift();
   }
 
   deadLetters(): readonly WebhookDeadLetter[] {
     return [...this.#deadLetters];
+  }
+
+  /** Takes the oldest letters out. */
+  takeDeadLetters(count: number): WebhookDeadLetter[] {
+    return this.#deadLetters.splice(0, count);
+  }
+
+  /** Puts letters back before all others. */
+  returnDeadLetters(letters: readonly WebhookDeadLetter[]): void {
+    this.#deadLetters = [...letters, ...this.#deadLetters];
   }
 
   get consumers(): number {

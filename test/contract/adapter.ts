@@ -4,6 +4,7 @@ import { assert } from 'chai';
 import { BrokerError } from '../../broker/errors.ts';
 import type {
   Broker,
+  DeadLetters,
   Delivery,
   EdgeBusReceiver,
   EdgeQueueReceiver,
@@ -45,6 +46,8 @@ export interface BrokerUnderTest {
   webhookDeadLetters(): Promise<readonly DeadReport[]>;
   /** What a service gets that has bound a queue of its own to the exchange for what clients say; grows while it is looked at. */
   hearClients(pattern: string): Promise<readonly HeardEvent[]>;
+  /** An operator's access to the dead letters, over the network that `interrupt` and `cutOff` break. */
+  operate(): Promise<DeadLetters>;
   /** Breaks the connection of `broker`, which comes back by itself. Peers notice nothing. */
   interrupt(): Promise<void>;
   /** Breaks the connection of `broker` and keeps it away until `reconnect`. */

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import type { ChannelModel, GetMessage } from 'amqplib';
 import { assert } from 'chai';
 import { type AmqpOptions, connectAmqp } from '../../broker/amqp/broker.ts';
-import type { Broker } from '../../broker/port.ts';
+import { connectDeadLetters } from '../../broker/amqp/dead-letters.ts';
+import type { Broker, DeadLetters } from '../../broker/port.ts';
 import { type TopologyNames, topologyNames } from '../../contracts/topology.ts';
 import { delay, systemClock } from '../../runtime/clock.ts';
 import { createLog } from '../../runtime/log.ts';
@@ -31,7 +32,7 @@ export async function createUnderTest(
   proxied.hostname = '127.0.0.1';
   proxied.port = String(proxy.port);
   const names = topologyNames(uniquePrefix());
-  const opened: Broker[] = [];
+  const opened: (Broker | DeadLetters)[] = [];
   const sessionKeys: string[] = [];
   const webhookTargets: string[] = [];
   const foreignExchanges: string[] = [];
@@ -120,6 +121,17 @@ export async function createUnderTest(
         { noAck: true },
       );
       return heard;
+    },
+    async operate() {
+      const letters = await connectDeadLetters({
+        urls: [proxied.href],
+        names,
+        clock: systemClock,
+        heartbeatSeconds: 5,
+        confirmTimeoutMs: 5_000,
+      });
+      opened.push(letters);
+      return letters;
     },
     async interrupt() {
       proxy.cut();

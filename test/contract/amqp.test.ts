@@ -7,6 +7,7 @@ import { type AmqpUnderTest, createUnderTest } from './amqp-under-test.ts';
 import { describeBroker } from './broker.ts';
 import { describeChannelPublisher } from './channel-publisher.ts';
 import { describeClientEvents } from './client-events.ts';
+import { describeDeadLetters } from './dead-letters.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
@@ -29,6 +30,7 @@ describe('the AMQP adapter', function () {
   describePublicationCache(amqp);
   describeWebhookQueues(amqp);
   describeClientEvents(amqp);
+  describeDeadLetters(amqp);
 
   describe('amqp: on a network that has gone silent', () => {
     let current: AmqpUnderTest | undefined;

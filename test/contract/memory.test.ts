@@ -7,6 +7,7 @@ import type { BrokerAdapter, BrokerUnderTest, HeardEvent } from './adapter.ts';
 import { describeBroker } from './broker.ts';
 import { describeChannelPublisher } from './channel-publisher.ts';
 import { describeClientEvents } from './client-events.ts';
+import { describeDeadLetters } from './dead-letters.ts';
 import { describeDomainEvents } from './domain-events.ts';
 import { describeEdgeBus } from './edge-bus.ts';
 import { describeEdgeQueues } from './edge-queues.ts';
@@ -55,6 +56,7 @@ const memory: BrokerAdapter = {
         );
         return heard;
       },
+      operate: async () => broker.operate(),
       async interrupt() {
         broker.interrupt();
       },
@@ -85,4 +87,5 @@ describe('the embedded broker', function () {
   describePublicationCache(memory);
   describeWebhookQueues(memory);
   describeClientEvents(memory);
+  describeDeadLetters(memory);
 });
