@@ -15,12 +15,15 @@ export function compareEventRules(
 ): void {
   const { pairs, removed, added } = pairRules(before, after);
   for (const rule of removed) {
+    const sends = rule.to.length > 0;
     report({
-      verdict: 'breaking',
+      verdict: sends ? 'breaking' : 'check',
       party: 'listeners',
       subject: `${subjectOf(rule)} in the old file`,
-      text: 'the rule is gone: its channels no longer get these events',
-      was: `to: ${rule.to.join(', ')}`,
+      text: sends
+        ? 'the rule is gone: its channels no longer get these events'
+        : 'the rule is gone: these events no longer take anybody off',
+      was: effectOf(rule),
     });
   }
   for (const { old, next } of pairs) {
@@ -29,6 +32,7 @@ export function compareEventRules(
     comparePattern(old, next, tell);
     compareCondition(old, next, tell);
     compareTargets(old, next, tell);
+    compareRevocations(old, next, tell);
     compareNames(old, next, tell);
     compareData(old.data, next.data, tell);
     if (old.except !== next.except) {
@@ -83,12 +87,43 @@ function compareCondition(old: EventRule, next: EventRule, tell: Tell): void {
 }
 
 function compareTargets(old: EventRule, next: EventRule, tell: Tell): void {
-  const values = { was: old.to.join(', '), is: next.to.join(', ') };
+  const values = valuesOf(
+    old.to.join(', ') || undefined,
+    next.to.join(', ') || undefined,
+    'no channel',
+  );
   const gone = old.to.filter((target) => !next.to.includes(target));
   const added = next.to.filter((target) => !old.to.includes(target));
   if (gone.length > 0)
     tell('breaking', 'listeners', `no longer sent to ${gone.join(', ')}`, values);
   else if (added.length > 0) tell('fine', 'listeners', `also sent to ${added.join(', ')}`, values);
+}
+
+/** Who may no longer listen is for people to judge, whichever way it changes. */
+function compareRevocations(old: EventRule, next: EventRule, tell: Tell): void {
+  const [was, is] = [revocationsOf(old).join('; '), revocationsOf(next).join('; ')];
+  if (was === is) return;
+  const text =
+    is === ''
+      ? 'these events no longer take anybody off'
+      : was === ''
+        ? 'these events now take users off'
+        : 'these events take other users off, or off other channels';
+  tell('check', 'listeners', text, valuesOf(was || undefined, is || undefined, 'nobody'));
+}
+
+function revocationsOf({ unsubscribe, disconnect }: EventRule): string[] {
+  return [
+    ...(unsubscribe === undefined
+      ? []
+      : [`unsubscribe: ${unsubscribe.user} from ${unsubscribe.channel}`]),
+    ...(disconnect === undefined ? [] : [`disconnect: ${disconnect}`]),
+  ];
+}
+
+function effectOf(rule: EventRule): string {
+  const sends = rule.to.length === 0 ? [] : [`to: ${rule.to.join(', ')}`];
+  return [...sends, ...revocationsOf(rule)].join('; ');
 }
 
 function compareNames(old: EventRule, next: EventRule, tell: Tell): void {
@@ -152,7 +187,10 @@ function compareFields(old: EventRule, next: EventRule, tell: Tell): void {
 function fieldsOf(rule: EventRule): Map<string, readonly string[] | undefined> {
   const data = typeof rule.data === 'string' ? [rule.data] : Object.values(rule.data ?? {});
   const fields = new Map<string, readonly string[] | undefined>();
-  for (const source of [...rule.to, ...data, ...(rule.as === undefined ? [] : [rule.as])]) {
+  const { unsubscribe, disconnect, as } = rule;
+  const others = [unsubscribe?.user, unsubscribe?.channel, disconnect, as];
+  for (const source of [...rule.to, ...data, ...others]) {
+    if (source === undefined) continue;
     const template = compileTemplate(source);
     if (!template.ok) continue;
     for (const part of template.value.parts) {
@@ -170,7 +208,7 @@ function reportAdded(rule: EventRule, before: readonly EventRule[], report: Repo
     party: 'listeners',
     subject,
     text: 'is a new rule',
-    is: `to: ${rule.to.join(', ')}`,
+    is: effectOf(rule),
   });
   const demands = [
     ...(rule.schema === undefined ? [] : [`a payload that ${rule.schema.path} accepts`]),

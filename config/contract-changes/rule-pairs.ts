@@ -40,6 +40,10 @@ function likeness(old: EventRule, next: EventRule): number {
     samePattern ? 8 : 0,
     shared > 0 ? 8 : 0,
     shared === old.to.length && shared === next.to.length ? 2 : 0,
+    JSON.stringify([old.unsubscribe, old.disconnect]) ===
+    JSON.stringify([next.unsubscribe, next.disconnect])
+      ? 2
+      : 0,
     old.as === next.as ? 2 : 0,
     old.when === next.when ? 1 : 0,
     JSON.stringify(old.data) === JSON.stringify(next.data) ? 1 : 0,

@@ -133,6 +133,18 @@ describe('compareContracts', () => {
       ],
     ],
     [
+      'who is taken off',
+      "events: [{ on: a, disconnect: '{data.u}' }, { on: b, to: x, unsubscribe: { user: '{data.u}', channel: 'private-{data.r}' } }, { on: c, to: x }]",
+      "events: [{ on: b, to: x, unsubscribe: { user: '{data.v}', channel: 'private-{data.r}' } }, { on: c, to: x, disconnect: '{data.u}' }]",
+      [
+        'check listeners events[0] on a in the old file: the rule is gone: these events no longer take anybody off',
+        'check listeners events[0] on b: these events take other users off, or off other channels',
+        'check publishers events[0] on b: reads {data.v}, which it did not: events without it are now dead-lettered',
+        'check listeners events[1] on c: these events now take users off',
+        'check publishers events[1] on c: reads {data.u}, which it did not: events without it are now dead-lettered',
+      ],
+    ],
+    [
       'channel rules',
       `channels:
   - { name: 'private-a.{x}', allow: 'x in claims.a' }
