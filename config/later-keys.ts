@@ -8,16 +8,11 @@ const laterKeys: ReadonlySet<string> = new Set([
   'events[].schema',
   'events[].disconnect',
   'events[].unsubscribe',
-  'channels[].authorizer',
-  'channels[].member',
-  'auth.jwt.jwksUri',
 ]);
 
 /** Keys that stand for another one: with them, the other one is not missing. */
 const insteadOf: Readonly<Record<string, readonly string[]>> = {
   'events[].to': ['disconnect', 'unsubscribe'],
-  'channels[].allow': ['authorizer', 'member'],
-  'auth.jwt.secret': ['jwksUri'],
 };
 
 export const notAvailable = 'is not available in this version of Warren';
