@@ -7,11 +7,11 @@ import { maxUserIdLength, parseChannel } from '../../contracts/channel.ts';
 import { parseSocketId, type SocketId } from '../../contracts/ids.ts';
 import { isJsonObject, own } from '../../contracts/json-guard.ts';
 import { signChannel, signUser } from '../../contracts/pusher/signature.ts';
-import type { AppConfig } from '../../contracts/warren-config.ts';
+import type { AppConfig, AuthorizerConfig } from '../../contracts/warren-config.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { App, Apps } from '../apps.ts';
 import type { Authorizers } from '../authorizer/authorizers.ts';
-import type { ChannelRules, Requester } from '../channels/rules.ts';
+import type { ChannelRules, Requester, RuleVerdict } from '../channels/rules.ts';
 import type { TokenKeys } from '../tokens/token-keys.ts';
 import { requesterFrom, requireBearerToken } from './bearer-token.ts';
 import { allowOrigins } from './cors.ts';
@@ -113,12 +113,20 @@ async function decide(
   const decision = await context.authorizers.ask(verdict.ask, question);
   switch (decision.kind) {
     case 'allowed':
+      // The rules may have changed while the service was thinking.
+      if (!stillAsks(context.rules.verdict(app.id, name, requester), verdict.ask)) {
+        throw refuse('rule_changed');
+      }
       return decision.userInfo ?? verdict.member?.render(claims);
     case 'refused':
       throw refuse('authorizer_says_no');
     case 'unavailable':
       throw new HttpError('authorizer_unavailable', undefined, decision.retryAfterSeconds);
   }
+}
+
+function stillAsks(verdict: RuleVerdict, asked: AuthorizerConfig): boolean {
+  return verdict.allowed || verdict.ask?.url === asked.url;
 }
 
 /** A socket would be refused with a signature for more. */

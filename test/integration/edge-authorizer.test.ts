@@ -338,6 +338,31 @@ describe('an authorizer', () => {
     expect(await statusOf()).to.equal(403);
   });
 
+  it('does not let in by a rule that was tightened while it was thinking', async () => {
+    await start(silence, { timeoutMs: 5_000 });
+    let release: (() => void) | undefined;
+    service.answer((response, request) => {
+      release = () => yes(response, request);
+    });
+    const asked = statusOf();
+    await eventually(() => expect(release).not.to.equal(undefined));
+    const authorizer = {
+      url: `${service.url}authorize`,
+      timeoutMs: 5_000,
+      concurrency: 20,
+      cacheSeconds: 0,
+      refusalCacheSeconds: 0,
+    };
+    const name = 'private-chat.{id}';
+    test.edge.reload({
+      apps: [test.app],
+      events: [],
+      channels: [{ index: 0, app: test.app.id, name, allow: 'false', authorizer }],
+    });
+    release?.();
+    expect(await asked).to.equal(403);
+  });
+
   it('lets pusher-js and Echo in as they are, and tells them what is refused or must wait', async () => {
     await start((response, request) => {
       const { channel } = JSON.parse(request.body) as { channel: string };
