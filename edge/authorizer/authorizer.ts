@@ -39,7 +39,7 @@ export interface BreakerLimits {
   readonly openMs: number;
 }
 
-export const defaultBreakerLimits: BreakerLimits = { requests: 5, openMs: 5_000 };
+const defaultBreakerLimits: BreakerLimits = { requests: 5, openMs: 5_000 };
 
 export interface AuthorizerContext {
   readonly clock: Clock;

@@ -38,7 +38,7 @@ export interface KeySetTimings {
   readonly maxAgeMs: number;
 }
 
-export const defaultKeySetTimings: KeySetTimings = {
+const defaultKeySetTimings: KeySetTimings = {
   refreshMs: 300_000,
   coolDownMs: 5_000,
   timeoutMs: 5_000,

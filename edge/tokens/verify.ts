@@ -4,7 +4,7 @@ import type { JwtConfig } from '../../contracts/warren-config.ts';
 import { type TokenKey, type TokenRefusal, TokenRefused } from './token-keys.ts';
 
 /** How far the clocks of issuer and edge may be apart. */
-export const leewaySeconds = 10;
+const leewaySeconds = 10;
 
 /** @throws TokenRefused */
 export async function verifyToken(
