@@ -82,6 +82,12 @@ module.exports = {
       to: { path: '^edge/(channels|delivery|socket|api/|server)' },
     },
     {
+      name: 'edge-authorizer-and-tokens-know-no-use-case',
+      severity: 'error',
+      from: { path: '^edge/(authorizer|tokens)/' },
+      to: { path: '^edge/(channels|delivery|socket|cluster|api/|server)' },
+    },
+    {
       name: 'edge-use-cases-see-the-cluster-by-its-port',
       severity: 'error',
       from: { path: '^edge/(channels|delivery|api)/' },
@@ -118,9 +124,9 @@ module.exports = {
       to: { path: 'node_modules/(@types/)?(express|passport|passport-jwt)/' },
     },
     {
-      name: 'opossum-in-edge-webhooks-only',
+      name: 'opossum-in-edge-webhooks-and-authorizer-only',
       severity: 'error',
-      from: { pathNot: '^edge/webhooks/' },
+      from: { pathNot: '^edge/(webhooks|authorizer)/' },
       to: { path: 'node_modules/(@types/)?opossum/' },
     },
     {

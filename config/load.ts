@@ -86,7 +86,8 @@ function checkSource(source: Source, options: LoadOptions): LoadResult {
     ...unusedRules(
       source,
       apps,
-      channels.rules.some((rule) => rule.allow !== undefined) && source.value['auth'] === undefined,
+      channels.rules.some((rule) => rule.allow !== undefined || rule.authorizer !== undefined) &&
+        source.value['auth'] === undefined,
     ),
   ]).concat(schemas.warnings);
   if (problems.length > 0) return { ok: false, problems, warnings };

@@ -31,15 +31,31 @@ export function readSecretFile(
   file: string,
   readFile: ReadFile,
 ): { readonly secret: string } | { readonly problem: Problem } {
+  const read = readTextFile(source, file, readFile);
+  if ('text' in read) return { secret: read.text };
+  const { message, cure } = read.mistake;
+  const options = cure === undefined ? {} : { cure };
+  return { problem: source.problem(at, message, options) };
+}
+
+/** A file that warren.yaml names, as `readSecret` reads one. */
+export function readTextFile(
+  source: Source,
+  file: string,
+  readFile: ReadFile,
+):
+  | { readonly text: string }
+  | { readonly mistake: { readonly message: string; readonly cure?: string } } {
   try {
-    const secret = readFile(resolve(dirname(source.file), file)).replace(/\r?\n$/, '');
-    return secret === '' ? { problem: source.problem(at, 'names an empty file') } : { secret };
+    const text = readFile(resolve(dirname(source.file), file)).replace(/\r?\n$/, '');
+    return text === '' ? { mistake: { message: 'names an empty file' } } : { text };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException | undefined)?.code ?? 'it failed';
     return {
-      problem: source.problem(at, `cannot be read (${code})`, {
+      mistake: {
+        message: `cannot be read (${code})`,
         cure: 'the path is taken from the directory of warren.yaml',
-      }),
+      },
     };
   }
 }

@@ -2,7 +2,7 @@
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import schema from '../contracts/warren.schema.json' with { type: 'json' };
 import { nearest } from '../runtime/nearest.ts';
-import { isExplainedByLaterKey, isLaterKey, notAvailable } from './later-keys.ts';
+import { isLaterKey, notAvailable } from './later-keys.ts';
 import { type Path, type Problem, pathText, shown } from './problems.ts';
 import { eventRuleWithoutEffect, keyWithoutTarget } from './rule-effects.ts';
 import type { Source } from './source.ts';
@@ -112,6 +112,8 @@ function explain(source: Source, path: Path, error: ErrorObject): Problem | unde
       return source.problem(path, 'is empty text');
     case 'maxLength':
       return source.problem(path, `is longer than ${part.maxLength ?? 0} characters`);
+    case 'minProperties':
+      return source.problem(path, 'is an empty map');
     case 'minItems':
       return source.problem(path, 'is an empty list');
     case 'maxItems':
@@ -196,7 +198,6 @@ function missingKey(
   part: Subschema,
 ): Problem | undefined {
   const siblings = Object.keys((data ?? {}) as object);
-  if (isExplainedByLaterKey([...path, key], siblings)) return undefined;
   const misspelt = siblings.some(
     (name) => part.properties?.[name] === undefined && nearest(name, [key]) !== undefined,
   );
@@ -216,7 +217,6 @@ function secretTwiceOrNever(source: Source, path: Path, data: unknown): Problem 
       cure: 'keep one of the two',
     });
   }
-  if (isExplainedByLaterKey([...path, 'secret'], siblings)) return undefined;
   return source.problem(path, 'has no "secret"', {
     cure: 'give secret, or secretFile: the path of a file that holds it',
   });
@@ -230,14 +230,14 @@ function ruleWithoutEffect(
   part: Subschema,
 ): Problem | undefined {
   const siblings = Object.keys((data ?? {}) as object);
-  if (isExplainedByLaterKey([...path, 'allow'], siblings)) return undefined;
   const misspelt = siblings.some(
     (name) =>
       part.properties?.[name] === undefined &&
-      nearest(name, ['allow', 'presenceGraceMs', 'delivery']) !== undefined,
+      nearest(name, ['allow', 'authorizer', 'presenceGraceMs', 'delivery']) !== undefined,
   );
   if (misspelt) return undefined;
-  const message = 'has none of "allow", "presenceGraceMs" and "delivery", so it sets nothing';
+  const message =
+    'has none of "allow", "authorizer", "presenceGraceMs" and "delivery", so it sets nothing';
   return source.problem(path, message, {
     cure: "say who may subscribe, for example  allow: 'room in claims.rooms'",
   });

@@ -65,6 +65,14 @@ export const httpCodes = {
     status: 503,
     text: 'Not every edge answered in time, and part of an answer would be taken for the whole. No event was published: try again.',
   },
+  authorizer_unavailable: {
+    status: 503,
+    text: 'The service that decides about this channel does not answer, so nobody is let in now. Try again after Retry-After seconds.',
+  },
+  keys_unavailable: {
+    status: 503,
+    text: 'The keys that tokens are checked with cannot be fetched. The token may be good: try again after Retry-After seconds.',
+  },
   internal_error: {
     status: 500,
     text: 'Warren failed on this request. This is a bug: please report it.',

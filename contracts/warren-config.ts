@@ -136,24 +136,77 @@ export interface ChannelRule {
    * rule without `allow`; it then matches public channels alone.
    */
   readonly name: string;
-  /** CEL over `claims`, `user` and the parameters; an error counts as no. Absent: nobody is allowed by this rule. */
+  /** CEL over `claims`, `user` and the parameters; an error counts as no. Absent: nobody is allowed by this rule, unless `authorizer` is. */
   readonly allow?: string;
+  /** Is asked once `allow`, where there is one, has said yes; then both have. */
+  readonly authorizer?: AuthorizerConfig;
+  /** Templates over `claims` that make the user_info of a presence channel's member. */
+  readonly member?: Readonly<Record<string, string>>;
   /** How long a member of a presence channel may be away before it counts as gone, 0 to 60,000; default 0. */
   readonly presenceGraceMs?: number;
-  /** `session`: by a queue per connection; `edge`: by the queue that all of an edge share. Default `auto`. A rule has at least one of `allow`, `presenceGraceMs` and this. */
+  /** `session`: by a queue per connection; `edge`: by the queue that all of an edge share. Default `auto`. A rule has at least one of `allow`, `authorizer`, `presenceGraceMs` and this. */
   readonly delivery?: DeliveryRule;
+}
+
+/** A service that says who may subscribe. */
+export interface AuthorizerConfig {
+  /** https, or http within private networks; without credentials and fragment. */
+  readonly url: string;
+  /** From the request to the end of the answer, waiting for a turn included. */
+  readonly timeoutMs: number;
+  /** Requests under way from one edge; ten times as many wait. */
+  readonly concurrency: number;
+  /** How long a yes is kept; 0: not at all. */
+  readonly cacheSeconds: number;
+  /** How long a no is kept; 0: not at all. */
+  readonly refusalCacheSeconds: number;
 }
 
 export interface AuthConfig {
   readonly jwt: JwtConfig;
 }
 
-export interface JwtConfig {
-  /** Shared secret of HS256. */
-  readonly secret: string;
-  readonly algorithms: readonly ['HS256'];
+/** What is checked of a token beside its signature and its end (`exp`), which each must have. */
+interface JwtClaims {
+  /** Always there with public keys. */
   readonly issuer?: string;
+  /** Always there with public keys. */
   readonly audience?: string;
   /** The claim that holds the user id. */
   readonly userClaim: string;
 }
+
+interface SharedSecret {
+  /** Shared secret of HS256. */
+  readonly secret: string;
+  readonly algorithms: readonly ['HS256'];
+}
+
+interface OnePublicKey {
+  /** SPKI in PEM. */
+  readonly publicKey: string;
+  /** All of them go with the key. */
+  readonly algorithms: readonly AsymmetricAlgorithm[];
+}
+
+interface KeySet {
+  /** Of a JSON Web Key Set: https, or http to this machine. */
+  readonly jwksUri: string;
+  readonly algorithms: readonly AsymmetricAlgorithm[];
+}
+
+export type JwtConfig = JwtClaims & (SharedSecret | OnePublicKey | KeySet);
+
+export type AsymmetricAlgorithm =
+  | 'RS256'
+  | 'RS384'
+  | 'RS512'
+  | 'PS256'
+  | 'PS384'
+  | 'PS512'
+  | 'ES256'
+  | 'ES384'
+  | 'ES512'
+  | 'EdDSA';
+
+export type JwtAlgorithm = 'HS256' | AsymmetricAlgorithm;

@@ -13,6 +13,8 @@ import type { Settings } from '../runtime/settings.ts';
 import { createApi } from './api/app.ts';
 import { ApiEvents } from './api/rate-limit.ts';
 import { type App, Apps } from './apps.ts';
+import type { BreakerLimits } from './authorizer/authorizer.ts';
+import { Authorizers } from './authorizer/authorizers.ts';
 import { Clients } from './channels/clients.ts';
 import { Continuities, firstOfSocketId } from './channels/continuity.ts';
 import { Figures } from './channels/figures.ts';
@@ -42,6 +44,8 @@ import { sweepPeriodMs } from './socket/heartbeat.ts';
 import { newSocketId, type RandomInteger, secureRandom } from './socket/socket-id.ts';
 import { Turn } from './socket/turn.ts';
 import { EdgeTally, exposeTally } from './tally.ts';
+import type { KeySetTimings } from './tokens/key-set.ts';
+import { TokenKeys } from './tokens/token-keys.ts';
 import { Webhooks } from './webhooks/webhooks.ts';
 
 export type EdgeSettings = Pick<
@@ -86,6 +90,10 @@ export interface EdgeOptions {
   readonly random?: RandomInteger;
   /** Leases and deadlines between edges. */
   readonly clusterTimings?: Partial<ClusterTimings>;
+  /** Of the issuer's key set. */
+  readonly keySetTimings?: Partial<KeySetTimings>;
+  /** Of the services that channel rules ask. */
+  readonly authorizerBreaker?: BreakerLimits;
 }
 
 export interface EdgeRole extends Role {
@@ -114,6 +122,21 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
   const apps = new Apps(config.apps);
   const rules = new ChannelRules(config.channels);
   const tally = new EdgeTally();
+  const { keySetTimings, authorizerBreaker } = options;
+  const authorizers = new Authorizers(config.channels, {
+    clock,
+    log,
+    metrics,
+    ...(authorizerBreaker === undefined ? {} : { breaker: authorizerBreaker }),
+  });
+  const tokenKeys =
+    config.auth &&
+    new TokenKeys(config.auth.jwt, {
+      clock,
+      log,
+      metrics,
+      ...(keySetTimings === undefined ? {} : { keySetTimings }),
+    });
   const registry = new ChannelRegistry();
   const connections = new Connections();
   const apiEvents = new ApiEvents(clock);
@@ -303,7 +326,8 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
       publisher: broker.channelPublisher,
       domainEvents: config.ingress?.http === true ? broker.domainEvents : undefined,
       rules,
-      auth: config.auth,
+      authorizers,
+      tokenKeys,
       cluster,
       cache: lastEvents,
       apiEvents,
@@ -356,6 +380,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
   });
   webhooks.start();
   socketEvents.start();
+  tokenKeys?.start();
   log.info({ host: settings.host, port: server.port }, 'edge is listening');
 
   /** Every wait ends at the deadline, whatever the clients and the broker do. */
@@ -382,6 +407,8 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     }
     await farewell(farewellMs);
     server.destroy();
+    authorizers.stop();
+    tokenKeys?.stop();
     stopSweep();
     stopUnproven();
     pacer.stop();
@@ -416,6 +443,7 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeRole> {
     readiness,
     reload(next) {
       rules.replace(next.channels);
+      authorizers.replace(next.channels);
       const change = apps.update(next.apps);
       closeAll(change.removed, closeCodes.unknownApp);
       closeAll(change.disabled, closeCodes.appDisabled);

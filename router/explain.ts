@@ -207,10 +207,17 @@ function explainPublication(
           guard: {
             rule: guard.rule.index,
             name: guard.rule.name,
-            allow: guard.rule.allow ?? 'nobody',
+            allow: whoMay(guard.rule),
           },
         }),
   };
+}
+
+function whoMay({ allow, authorizer }: ChannelRule): string {
+  if (authorizer === undefined) return allow ?? 'nobody';
+  // Without the path and query, which may be what protects the service.
+  const asked = `whom ${new URL(authorizer.url).origin} lets in`;
+  return allow === undefined ? asked : `${allow}, and then ${asked}`;
 }
 
 function hintsFor(

@@ -7,10 +7,12 @@ import { maxUserIdLength, parseChannel } from '../../contracts/channel.ts';
 import { parseSocketId, type SocketId } from '../../contracts/ids.ts';
 import { isJsonObject, own } from '../../contracts/json-guard.ts';
 import { signChannel, signUser } from '../../contracts/pusher/signature.ts';
-import type { AuthConfig } from '../../contracts/warren-config.ts';
+import type { AppConfig, AuthorizerConfig } from '../../contracts/warren-config.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { App, Apps } from '../apps.ts';
-import type { ChannelRules, Requester } from '../channels/rules.ts';
+import type { Authorizers } from '../authorizer/authorizers.ts';
+import type { ChannelRules, Requester, RuleVerdict } from '../channels/rules.ts';
+import type { TokenKeys } from '../tokens/token-keys.ts';
 import { requesterFrom, requireBearerToken } from './bearer-token.ts';
 import { allowOrigins } from './cors.ts';
 import { HttpError, refuseOtherMethods } from './http-error.ts';
@@ -18,7 +20,9 @@ import { HttpError, refuseOtherMethods } from './http-error.ts';
 export interface AuthorizationContext {
   readonly apps: Apps;
   readonly rules: ChannelRules;
-  readonly auth: AuthConfig | undefined;
+  readonly authorizers: Authorizers;
+  /** Absent where no token can be checked. */
+  readonly tokenKeys: TokenKeys | undefined;
   readonly log: Log;
 }
 
@@ -43,7 +47,7 @@ export function authorizationRoutes(context: AuthorizationContext): Router {
     app,
     origins,
     refuseDisabled,
-    context.auth === undefined ? refuseUnconfigured : requireBearerToken(context.auth.jwt),
+    context.tokenKeys === undefined ? refuseUnconfigured : requireBearerToken(context.tokenKeys),
     express.urlencoded({ extended: false, limit: maxBodyBytes, inflate: false }),
     express.json({ limit: maxBodyBytes, inflate: false }),
   ];
@@ -56,7 +60,7 @@ export function authorizationRoutes(context: AuthorizationContext): Router {
 }
 
 function authorizeChannel(context: AuthorizationContext): RequestHandler {
-  return (request, response) => {
+  return async (request, response) => {
     const { config } = appOf(response);
     const fields = fieldsOf(request);
     const socketId = socketIdOf(fields);
@@ -67,21 +71,73 @@ function authorizeChannel(context: AuthorizationContext): RequestHandler {
     if (kind === 'server-to-user') throw new HttpError('forbidden', userChannel);
     if (encrypted) throw new HttpError('forbidden', encryptedChannel);
     const requester = requesterFrom(response);
-    const verdict = context.rules.verdict(config.id, name, requester);
-    if (!verdict.allowed) {
-      context.log.debug({ app: config.id, why: verdict.why }, 'a channel was refused');
-      throw new HttpError('forbidden', 'This channel is not open to you.');
-    }
+    const info = await decide(context, config, { name, socketId, requester });
     if (kind === 'private') {
       response.json({ auth: signChannel(config, socketId, name) });
       return;
     }
-    const channelData = JSON.stringify({ user_id: userIdOf(requester) });
+    const channelData = JSON.stringify({
+      user_id: userIdOf(requester),
+      ...userInfoOf(info, config.limits.presenceUserInfoBytes),
+    });
     response.json({
       auth: signChannel(config, socketId, name, channelData),
       channel_data: channelData,
     });
   };
+}
+
+interface ChannelQuestion {
+  readonly name: string;
+  readonly socketId: SocketId;
+  readonly requester: Requester;
+}
+
+type UserInfo = Readonly<Record<string, unknown>>;
+
+/** What others may see of the user, where anything is. @throws HttpError unless rule and authorizer say yes */
+async function decide(
+  context: AuthorizationContext,
+  app: AppConfig,
+  { name, socketId, requester }: ChannelQuestion,
+): Promise<UserInfo | undefined> {
+  const refuse = (why: string) => {
+    context.log.debug({ app: app.id, why }, 'a channel was refused');
+    return new HttpError('forbidden', 'This channel is not open to you.');
+  };
+  const verdict = context.rules.verdict(app.id, name, requester);
+  const { claims, userId } = requester;
+  if (verdict.allowed) return verdict.member?.render(claims);
+  if (verdict.ask === undefined) throw refuse(verdict.why);
+  const question = { app, channel: name, socketId, userId, claims };
+  const decision = await context.authorizers.ask(verdict.ask, question);
+  switch (decision.kind) {
+    case 'allowed':
+      // The rules may have changed while the service was thinking.
+      if (!stillAsks(context.rules.verdict(app.id, name, requester), verdict.ask)) {
+        throw refuse('rule_changed');
+      }
+      return decision.userInfo ?? verdict.member?.render(claims);
+    case 'refused':
+      throw refuse('authorizer_says_no');
+    case 'unavailable':
+      throw new HttpError('authorizer_unavailable', undefined, decision.retryAfterSeconds);
+  }
+}
+
+function stillAsks(verdict: RuleVerdict, asked: AuthorizerConfig): boolean {
+  return verdict.allowed || verdict.ask?.url === asked.url;
+}
+
+/** A socket would be refused with a signature for more. */
+function userInfoOf(info: UserInfo | undefined, maxBytes: number): { user_info?: UserInfo } {
+  if (info === undefined) return {};
+  const bytes = Buffer.byteLength(JSON.stringify(info), 'utf8');
+  if (bytes <= maxBytes) return { user_info: info };
+  throw new HttpError(
+    'forbidden',
+    `The user_info would have ${bytes} bytes, at most ${maxBytes} are allowed.`,
+  );
 }
 
 const publicChannel = 'A public channel needs no authorization.';

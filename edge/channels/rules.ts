@@ -1,9 +1,10 @@
 /** The channel rules of warren.yaml, compiled once: who may subscribe to what, and how. The first rule whose name matches decides. */
 import { allowVariables, compileChannelRuleName } from '../../config/channel-rule.ts';
 import { compileExpression, type Verdict } from '../../config/expression.ts';
+import { compileMember, type MemberTemplates } from '../../config/member.ts';
 import { maxChannelNameLength } from '../../contracts/channel.ts';
 import type { AppId } from '../../contracts/ids.ts';
-import type { ChannelRule, DeliveryRule } from '../../contracts/warren-config.ts';
+import type { AuthorizerConfig, ChannelRule, DeliveryRule } from '../../contracts/warren-config.ts';
 
 /** Who asks, as the verified token says. */
 export interface Requester {
@@ -13,17 +14,27 @@ export interface Requester {
 }
 
 export type RuleVerdict =
-  | { readonly allowed: true }
+  | {
+      readonly allowed: true;
+      /** Makes the user_info of a member. */
+      readonly member?: MemberTemplates;
+    }
   | {
       readonly allowed: false;
       /** A fixed word for the log, never for the client. */
       readonly why: string;
+      /** The rule leaves it to this one: who cannot ask, refuses. */
+      readonly ask?: AuthorizerConfig;
+      /** As above, for when that one says yes. */
+      readonly member?: MemberTemplates;
     };
 
 interface CompiledRule {
   readonly app: AppId;
   readonly presenceGraceMs: number;
   readonly delivery: DeliveryRule;
+  readonly authorizer?: AuthorizerConfig;
+  readonly member?: MemberTemplates;
   match(channel: string): Readonly<Record<string, string>> | undefined;
   test(values: Readonly<Record<string, unknown>>): Verdict;
 }
@@ -63,8 +74,12 @@ export class ChannelRules {
         claims,
         user: userId === undefined ? {} : { id: userId },
       });
-      if (result.ok) return { allowed: true };
-      return { allowed: false, why: result.code ?? 'rule_says_no' };
+      if (!result.ok) return { allowed: false, why: result.code ?? 'rule_says_no' };
+      const { authorizer, member } = rule;
+      const more = member === undefined ? {} : { member };
+      return authorizer === undefined
+        ? { allowed: true, ...more }
+        : { allowed: false, why: 'authorizer_not_asked', ask: authorizer, ...more };
     }
     return { allowed: false, why: 'no_rule' };
   }
@@ -78,10 +93,15 @@ function compile(rule: ChannelRule): CompiledRule {
   const name = compileChannelRuleName(rule.name, maxChannelNameLength, true);
   if (!name.ok) throw new Error(`channels[${rule.index}].name: ${name.error.message}`);
   // A rule may be there for the sake of its other settings: it allows nobody.
-  const allow = compileExpression(rule.allow ?? 'false', allowVariables(name.value));
+  const byDefault = rule.authorizer === undefined ? 'false' : 'true';
+  const allow = compileExpression(rule.allow ?? byDefault, allowVariables(name.value));
   if (!allow.ok) throw new Error(`channels[${rule.index}].allow: ${allow.error.message}`);
+  const member = rule.member === undefined ? undefined : compileMember(rule.member);
+  if (member?.ok === false) throw new Error(`channels[${rule.index}].member does not compile`);
   return {
     app: rule.app,
+    ...(rule.authorizer === undefined ? {} : { authorizer: rule.authorizer }),
+    ...(member === undefined ? {} : { member: member.value }),
     presenceGraceMs: rule.presenceGraceMs ?? 0,
     delivery: rule.delivery ?? 'auto',
     match: (channel) => name.value.match(channel),

@@ -42,6 +42,8 @@ export function createChat(options: ChatOptions): Express {
     }
     const token = await new SignJWT({ name, rooms })
       .setProtectedHeader({ alg: 'HS256' })
+      .setIssuer('chat-example')
+      .setAudience('warren')
       .setSubject(randomUUID())
       .setIssuedAt()
       .setExpirationTime('8h')

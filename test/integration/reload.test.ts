@@ -222,7 +222,8 @@ describe('hot reload', () => {
 
   it('says which parts need a restart, as long as they differ from what was started', async () => {
     const { reloader, lines } = start(listing('a'));
-    const auth = 'auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }\n';
+    const auth =
+      'auth: { jwt: { secret: 0123456789abcdef0123456789abcdef, issuer: i, audience: a } }\n';
     writeFileSync(file, listing('a') + auth);
     await reloader.reload('change');
     writeFileSync(file, listing('b') + auth);

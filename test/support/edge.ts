@@ -35,6 +35,8 @@ export interface TestEdgeOptions {
   /** In place of the embedded broker; the caller closes it. */
   readonly link?: Broker;
   readonly clusterTimings?: EdgeOptions['clusterTimings'];
+  readonly keySetTimings?: EdgeOptions['keySetTimings'];
+  readonly authorizerBreaker?: EdgeOptions['authorizerBreaker'];
   readonly sessionQueues?: EdgeOptions['broker']['sessionQueues'];
   readonly channelPublisher?: EdgeOptions['broker']['channelPublisher'];
   readonly log?: Log;
@@ -107,6 +109,10 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     log: options.log ?? createLog('silent'),
     metrics,
     ...(options.clusterTimings === undefined ? {} : { clusterTimings: options.clusterTimings }),
+    ...(options.keySetTimings === undefined ? {} : { keySetTimings: options.keySetTimings }),
+    ...(options.authorizerBreaker === undefined
+      ? {}
+      : { authorizerBreaker: options.authorizerBreaker }),
     edgeId: `test-${randomBytes(4).toString('hex')}` as EdgeId,
   });
   const origin = `127.0.0.1:${edge.port}`;

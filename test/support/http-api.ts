@@ -11,6 +11,7 @@ import { createApi } from '../../edge/api/app.ts';
 import type { CachedEvent } from '../../edge/api/cache-answer.ts';
 import { ApiEvents } from '../../edge/api/rate-limit.ts';
 import { Apps } from '../../edge/apps.ts';
+import { Authorizers } from '../../edge/authorizer/authorizers.ts';
 import { ChannelRules } from '../../edge/channels/rules.ts';
 import {
   type ChannelsQuery,
@@ -20,6 +21,7 @@ import {
   type Occupancy,
 } from '../../edge/cluster/port.ts';
 import { EdgeTally } from '../../edge/tally.ts';
+import { TokenKeys } from '../../edge/tokens/token-keys.ts';
 import { createLog } from '../../runtime/log.ts';
 import { testApp } from './app.ts';
 import { createManualClock, type ManualClock } from './manual-clock.ts';
@@ -158,7 +160,9 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
       cache: { get: (_app, channel) => cache.get(channel) },
       apiEvents,
       rules: new ChannelRules(rules),
-      auth: options.auth,
+      authorizers: new Authorizers(rules, { clock, log: createLog('silent') }),
+      tokenKeys:
+        options.auth && new TokenKeys(options.auth.jwt, { clock, log: createLog('silent') }),
       clock,
       log: createLog('silent'),
       tally: new EdgeTally(),

@@ -242,14 +242,11 @@ describe('presenceGraceMs', () => {
   it('leaves a rule that sets nothing refused, with the cure, and told once', () => {
     const found = rule("name: 'private-x'");
     expect(told(found)).to.deep.equal([
-      'channels[0] has none of "allow", "presenceGraceMs" and "delivery", so it sets nothing',
+      'channels[0] has none of "allow", "authorizer", "presenceGraceMs" and "delivery", so it sets nothing',
     ]);
     expect(found[0]?.cure).to.contain("allow: 'room in claims.rooms'");
     expect(told(rule("name: 'private-x', alow: 'true'"))).to.deep.equal([
       'channels[0].alow is not a known key; did you mean "allow"?',
-    ]);
-    expect(told(rule("name: 'private-x', authorizer: 'http://a'"))).to.deep.equal([
-      'channels[0].authorizer is not available in this version of Warren',
     ]);
   });
 });

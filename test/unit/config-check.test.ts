@@ -38,7 +38,7 @@ events:
   - { app: a, on: x, to: y }
 channels:
   - { app: b, name: 'private-{id}', allow: 'id == user.id' }
-auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }
+auth: { jwt: { secret: 0123456789abcdef0123456789abcdef, issuer: i, audience: warren } }
 `;
     expect(await run(text)).to.deep.equal({
       code: 0,

@@ -129,17 +129,9 @@ warren.yaml:12:1  chanels is not a known key; did you mean "channels"?
     const later = problemsOf(`
 apps:
   - { id: a, key: k, secret: s }
-channels:
-  - { name: 'private-a', allow: 'true', member: {} }
-  - { name: 'private-b', authorizer: 'http://127.0.0.1/authorize' }
-auth:
-  jwt: { jwksUri: 'https://example.com/jwks.json' }
+partitions: 4
 `);
-    expect(told(later)).to.deep.equal(
-      ['channels[0].member', 'channels[1].authorizer', 'auth.jwt.jwksUri'].map(
-        (path) => `${path} is not available in this version of Warren`,
-      ),
-    );
+    expect(told(later)).to.deep.equal(['partitions is not available in this version of Warren']);
   });
 
   it('reads further exchanges and queues, and refuses names that AMQP cannot carry', () => {
@@ -477,12 +469,13 @@ auth: { jwt: { secret: 73577357x, foo: 1 } }
       expect(told(result.warnings).join('\n')).to.contain('shorter than 32 bytes');
     });
 
-    it('knows where userClaim belongs, and one algorithm', () => {
+    it('knows where userClaim belongs, and its algorithms', () => {
       expect(
         told(problemsOf('auth: { userClaim: uid, jwt: { secret: x, algorithms: [none] } }')),
       ).to.deep.equal([
         'auth.userClaim belongs under auth.jwt',
-        'auth.jwt.algorithms[0] "none" is not available in this version of Warren; there is "HS256"',
+        'auth.jwt.algorithms[0] "none" is not available in this version of Warren; there is "HS256", ' +
+          '"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"',
       ]);
     });
   });

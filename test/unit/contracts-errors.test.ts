@@ -59,6 +59,8 @@ describe('httpCodes', () => {
       '429 rate_limited',
       '503 broker_unavailable',
       '503 cluster_incomplete',
+      '503 authorizer_unavailable',
+      '503 keys_unavailable',
       '500 internal_error',
     ]);
   });
