@@ -82,7 +82,7 @@ export const settingsTable = {
     default: 1_000,
     minimum: 0,
     maximum: 3_600_000,
-    doc: 'How often warren.yaml, and the secret files that it names, are looked at for changes; 0: only on SIGHUP, which reloads at once in any case. A change is taken up when two looks in a row have seen the same, all of it or, where anything is wrong, nothing: then one log line holds every problem and what ran before goes on. `apps`, `events`, `channels` and `ingress` are taken up; `auth` needs a restart, which the log says. A key or secret that changes keeps the sockets that are open. Atomic replacements are followed, those of Kubernetes included, except for volumes mounted with `subPath`, which never change.',
+    doc: 'How often warren.yaml, and the secret files that it names, are looked at for changes; 0: only on SIGHUP, which reloads at once in any case. A change is taken up when two looks in a row have seen the same, all of it or, where anything is wrong, nothing: then one log line holds every problem and what ran before goes on. `apps`, `events`, `channels`, `egress` and the exchanges and queues of `ingress` are taken up; `auth`, `ingress.redis` and `ingress.http` need a restart, which the log says. A key or secret that changes keeps the sockets that are open. Atomic replacements are followed, those of Kubernetes included, except for volumes mounted with `subPath`, which never change.',
   },
   WARREN_APP_ID: {
     type: 'text',

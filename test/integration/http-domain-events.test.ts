@@ -127,7 +127,11 @@ describe('POST /apps/<id>/domain-events', () => {
     };
     expect(ingress('events: []')).to.equal(undefined);
     expect(ingress('ingress: { http: false }')).to.equal(undefined);
-    expect(ingress('ingress: { http: true }')).to.deep.equal({ http: true });
+    expect(ingress('ingress: { http: true }')).to.deep.equal({
+      exchanges: [],
+      queues: [],
+      http: true,
+    });
   });
 
   it('reaches rules of its own app only', () => {
