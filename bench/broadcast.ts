@@ -3,15 +3,10 @@
  * of one run compare with each other alone, since the machine is shared with whatever else it does.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
-import { topologyNames } from '../contracts/topology.ts';
-import { deleteTopology } from '../test/support/broker.ts';
-import { type Member, startMember } from '../test/support/cluster.ts';
+import { uniquePrefix } from '../test/support/broker.ts';
+import { startCluster } from '../test/support/cluster.ts';
 import type { ListenersOrder, ListenersReport } from './listeners.ts';
 import { cpuMicroseconds, listenerOf } from './processes.ts';
 
@@ -91,36 +86,22 @@ const body = () => {
   return Buffer.from(`${start}${'x'.repeat(payloadBytes - start.length - 2)}"}`);
 };
 
-async function startWarren(
-  prefix: string,
-  count: number,
-): Promise<Way & { stop(): Promise<void> }> {
-  const directory = mkdtempSync(join(tmpdir(), 'warren-bench-'));
-  const config = join(directory, 'warren.yaml');
-  writeFileSync(
-    config,
-    `apps: [{ id: app-id, key: app-key, secret: app-secret }]
+interface RunningWay extends Way {
+  stop(): Promise<void>;
+}
+
+async function startWarren(count: number): Promise<RunningWay> {
+  const cluster = await startCluster({
+    edges: 1,
+    routers: 1,
+    url,
+    config: `apps: [{ id: app-id, key: app-key, secret: app-secret }]
 events: [{ on: 'bench.item', to: '${channelName}', as: item }]
 `,
-  );
-  const environment = {
-    WARREN_BROKER_URL: url,
-    WARREN_CONFIG: config,
-    WARREN_HOST: '127.0.0.1',
-    WARREN_PORT: '0',
-    WARREN_METRICS_PORT: '0',
-    WARREN_TOPOLOGY_PREFIX: prefix,
-    WARREN_DRAIN_MS: '500',
-  };
-  const members: Member[] = [];
-  const start = async (role: string) => {
-    const member = await startMember(role, environment);
-    members.push(member);
-    return member;
-  };
-  const [router, edge] = await Promise.all([start('router'), start('edge')]);
+  });
+  const [[edge], [router]] = [cluster.edges, cluster.routers];
   const listeners = await Listeners.start({
-    port: edge.port,
+    port: edge?.port ?? 0,
     path: '/app/app-key?protocol=7',
     count,
     hello: `{"event":"pusher:subscribe","data":{"channel":"${channelName}"}}`,
@@ -129,20 +110,19 @@ events: [{ on: 'bench.item', to: '${channelName}', as: item }]
   });
   return {
     name: 'warren',
-    exchange: topologyNames(prefix).domainEvents,
+    exchange: cluster.names.domainEvents,
     routingKey: 'bench.item',
     listeners,
-    processes: { edge: edge.process.pid ?? 0, router: router.process.pid ?? 0 },
+    processes: { edge: edge?.process.pid ?? 0, router: router?.process.pid ?? 0 },
     async stop() {
       listeners.stop();
-      await Promise.all(members.map((member) => member.stop()));
-      rmSync(directory, { recursive: true });
+      await cluster.stop();
     },
   };
 }
 
-async function startBare(prefix: string, count: number): Promise<Way & { stop(): Promise<void> }> {
-  const exchange = `${prefix}bare`;
+async function startBare(count: number): Promise<RunningWay> {
+  const exchange = `${uniquePrefix()}bare`;
   const child = forkHere('bare-edge.ts', url, exchange, 'bench');
   const port = await new Promise<number>((resolve, reject) => {
     child.once('message', (message: { port: number }) => resolve(message.port));
@@ -234,9 +214,8 @@ function line(name: string, costs: readonly Cost[]): string {
 }
 
 async function broadcast(connection: ChannelModel, broker: number, count: number): Promise<void> {
-  const prefix = `bench-${randomBytes(4).toString('hex')}.`;
   const channel = await connection.createConfirmChannel();
-  const ways = [await startWarren(prefix, count), await startBare(prefix, count)];
+  const ways = [await startWarren(count), await startBare(count)];
   try {
     const messages = Math.ceil(deliveries / count);
     const costs = ways.map((): Cost[] => []);
@@ -265,7 +244,6 @@ async function broadcast(connection: ChannelModel, broker: number, count: number
     }
   } finally {
     for (const way of ways) await way.stop();
-    await deleteTopology(connection, topologyNames(prefix));
     await channel.close();
   }
 }

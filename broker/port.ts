@@ -1,5 +1,5 @@
 /**
- * The broker as router and edge see it: eight ports, each with its guarantees. Every sentence of guarantee is a test in
+ * The broker as router and edge see it: eight ports, each with its guarantees, and one more for operators. Every sentence of guarantee is a test in
  * `test/contract/`, run on each adapter. Nothing here knows AMQP; `broker/amqp` and `broker/memory` implement it.
  */
 import type { DeadLetter } from '../contracts/dead-letter.ts';
