@@ -12,16 +12,20 @@ import { createLog } from '../../runtime/log.ts';
 import { testApp } from '../support/app.ts';
 import { createManualClock, type ManualClock } from '../support/manual-clock.ts';
 
+/** What became of the queues: keys of those that were parked, and of those that were closed. */
+let parked: string[];
+let closed: string[];
+
 const queues: SessionQueues = {
-  open: async () => ({
+  open: async (spec) => ({
     resumed: false,
     bind: async () => {},
     unbind: async () => {},
     ack: () => {},
     note: async () => {},
     reset: async () => {},
-    park: async () => {},
-    close: async () => {},
+    park: async () => void parked.push('key' in spec ? spec.key : ''),
+    close: async () => void closed.push('key' in spec ? spec.key : ''),
   }),
 };
 
@@ -42,6 +46,8 @@ describe('Continuities', () => {
   beforeEach(() => {
     clock = createManualClock();
     claims = [];
+    parked = [];
+    closed = [];
     edges = 1;
     continuities = new Continuities({
       queues,
@@ -131,6 +137,18 @@ describe('Continuities', () => {
     expect(connect({ sessionId: id('b') }).continuity).to.equal(undefined);
     await first.continuity?.end(1001);
     expect(connect({ sessionId: id('b') }).continuity).not.to.equal(undefined);
+  });
+
+  it('parks no more sessions of a user than the limit: a further one is served, and ends with its socket', async () => {
+    const [first, second, other] = ['a', 'b', 'c'].map((letter, at) =>
+      connect({ sessionId: id(letter), address: `10.0.1.${at}` }),
+    );
+    first?.continuity?.signedIn('ada');
+    second?.continuity?.signedIn('ada');
+    other?.continuity?.signedIn('bo');
+    for (const one of [first, second, other]) await one?.continuity?.end(1006);
+    expect(parked).to.deep.equal([claims[0], claims[2]]);
+    expect(closed).to.deep.equal([claims[1]]);
   });
 
   it('limits sessions per address, where a limit is set', () => {
